@@ -1,0 +1,156 @@
+// Package agent owns what host and sandbox say to each other: the wire types of the agent server's HTTP API and the host's client
+// for it. The server side lives in agent/server, the Claude Code driver in agent/claude. The host trusts nothing that comes out of
+// a sandbox: Client checks sizes, names, numbers and JSON again.
+package agent
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/agcluster/agcluster/core/event"
+)
+
+// SessionSpec is the body of POST /v1/session: everything the CLI is started with. Sending the same spec again is no change;
+// another one is refused with 409.
+type SessionSpec struct {
+	// TranscriptID is Claude Code's own session id, a UUID chosen by the host.
+	TranscriptID string `json:"transcript_id"`
+	// Resume continues the transcript if there is one on disk; without one the session begins anew.
+	Resume bool `json:"resume"`
+	// Model is an alias (sonnet, opus, haiku) or a full name; empty is the CLI's default.
+	Model          string               `json:"model,omitempty"`
+	SystemPrompt   SystemPrompt         `json:"system_prompt"`
+	Tools          []string             `json:"tools"`
+	Agents         map[string]SubAgent  `json:"agents,omitempty"`
+	MCPServers     map[string]MCPServer `json:"mcp_servers,omitempty"`
+	PermissionMode string               `json:"permission_mode"`
+	// MaxTurns bounds the model round trips of one turn; 0 is no bound.
+	MaxTurns       int               `json:"max_turns,omitempty"`
+	SettingSources []string          `json:"setting_sources,omitempty"`
+	Env            map[string]string `json:"env,omitempty"`
+	// Cwd is absolute and within /workspace.
+	Cwd string `json:"cwd"`
+}
+
+// SystemPrompt is either the CLI's own with something appended, or a replacement.
+type SystemPrompt struct {
+	// Replace is the whole prompt; empty keeps Claude Code's.
+	Replace string `json:"replace,omitempty"`
+	// Append is added to Claude Code's own prompt. Only without Replace.
+	Append string `json:"append,omitempty"`
+}
+
+// SubAgent is one entry of "agents", in the shape the CLI takes.
+type SubAgent struct {
+	Description string   `json:"description"`
+	Prompt      string   `json:"prompt"`
+	Tools       []string `json:"tools,omitempty"`
+	Model       string   `json:"model,omitempty"`
+}
+
+// MCPServer is one entry of "mcp_servers", in the shape the CLI takes: stdio {command,args,env} or sse|http {url,headers}.
+type MCPServer struct {
+	Type    string            `json:"type,omitempty"`
+	Command string            `json:"command,omitempty"`
+	Args    []string          `json:"args,omitempty"`
+	Env     map[string]string `json:"env,omitempty"`
+	URL     string            `json:"url,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+// TurnRequest is the body of POST /v1/turns. Turn is chosen by the host and grows; asking again with the same Turn re-attaches to
+// it (with ?after=N to skip the frames up to N), whether it still runs or has just ended.
+type TurnRequest struct {
+	Turn    int64  `json:"turn"`
+	Message string `json:"message"`
+}
+
+// Frame is one numbered message of a turn's stream: exactly one of Event and Ask is set. The stream ends after the frame whose
+// Event is a Complete. Seq counts from 1 within the turn.
+type Frame struct {
+	Seq   int64        `json:"seq"`
+	Event *event.Event `json:"event,omitempty"`
+	Ask   *Ask         `json:"ask,omitempty"`
+}
+
+// Stage says what an Ask is about.
+type Stage string
+
+// The stages of an ask: a tool call before it runs, its result before the model sees it, and the CLI's own permission prompt
+// (a call that its permission mode does not allow by itself).
+const (
+	StageCall       Stage = "call"
+	StageResult     Stage = "result"
+	StagePermission Stage = "permission"
+)
+
+// Ask waits for the host's Answer. No answer within the agent server's ask timeout is a denial.
+type Ask struct {
+	ID        string          `json:"id"`
+	Stage     Stage           `json:"stage"`
+	Tool      string          `json:"tool"`
+	ToolUseID string          `json:"tool_use_id"`
+	Input     json.RawMessage `json:"input"`
+	// Output is what the tool returned, in the tool's own shape. Only with StageResult.
+	Output  json.RawMessage `json:"output,omitempty"`
+	IsError bool            `json:"is_error,omitempty"`
+	Parent  string          `json:"parent,omitempty"`
+	// AgentType names the sub-agent that makes the call; empty for the main agent.
+	AgentType string `json:"agent_type,omitempty"`
+}
+
+// Answer is the body of POST /v1/asks/{ask}.
+type Answer struct {
+	Allow  bool   `json:"allow"`
+	Reason string `json:"reason,omitempty"`
+	// Input replaces the tool's input (StageCall, StagePermission); null keeps it.
+	Input json.RawMessage `json:"input,omitempty"`
+	// Output replaces the tool's output (StageResult); null keeps it. With Allow false the model sees only the reason.
+	Output json.RawMessage `json:"output,omitempty"`
+}
+
+// Health is the answer of GET /v1/health.
+type Health struct {
+	Status string `json:"status"`
+	// Version of the agent server.
+	Version string `json:"version"`
+	// CLI is "none", "running" or "exited".
+	CLI string `json:"cli"`
+	// Turn is the turn that runs, 0 when none does.
+	Turn int64 `json:"turn"`
+}
+
+// EntryType says what a tree entry is.
+type EntryType string
+
+// The types of a tree entry. Everything that is none of the first three (sockets, devices, fifos) is EntryOther.
+const (
+	EntryFile      EntryType = "file"
+	EntryDirectory EntryType = "directory"
+	EntrySymlink   EntryType = "symlink"
+	EntryOther     EntryType = "other"
+)
+
+// Entry is one file, folder or link of the workspace. GET /v1/tree streams them as JSON lines in depth-first order, parents
+// first, names sorted by bytes.
+type Entry struct {
+	// Path is relative to /workspace, with slashes. Bytes that are no UTF-8 are kept by PathBytes.
+	Path string `json:"path"`
+	// PathBytes is the base64 of the name's bytes; only set when they are no valid UTF-8 (Path then has U+FFFD in their place).
+	PathBytes []byte    `json:"path_bytes,omitempty"`
+	Type      EntryType `json:"type"`
+	Size      int64     `json:"size"`
+	// Mode holds the permission bits.
+	Mode    uint32    `json:"mode"`
+	ModTime time.Time `json:"mod_time"`
+	// Target of a symlink, as written.
+	Target string `json:"target,omitempty"`
+}
+
+// Tunnel streams begin with one byte that says what the agent server forwards.
+const (
+	// TunnelGateway is a plain HTTP/1.1 connection to the model gateway.
+	TunnelGateway byte = 1
+	// TunnelEgress is a connection to the forward proxy.
+	TunnelEgress byte = 2
+)

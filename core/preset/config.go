@@ -1,0 +1,59 @@
+// Package preset owns agent configurations: their schema, validation, loading from YAML files, and the user's own ones. It knows
+// nothing of how a session runs them.
+package preset
+
+import (
+	"encoding/json"
+
+	"github.com/agcluster/agcluster/core/agent"
+)
+
+// Config is an agent configuration, in the shape that AgCluster Container documents (plus policies and filters). The JSON and
+// YAML names are the same.
+type Config struct {
+	// ID is 1 to 64 characters of [a-z0-9_-].
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Version     string `json:"version,omitempty"`
+	// AllowedTools are the tools the agent may use without asking: names the CLI knows or mcp__server__tool.
+	AllowedTools   []string                   `json:"allowed_tools"`
+	SystemPrompt   SystemPrompt               `json:"system_prompt,omitzero"`
+	MCPServers     map[string]agent.MCPServer `json:"mcp_servers,omitempty"`
+	PermissionMode string                     `json:"permission_mode,omitempty"`
+	Agents         map[string]agent.SubAgent  `json:"agents,omitempty"`
+	ResourceLimits ResourceLimits             `json:"resource_limits,omitzero"`
+	// MaxTurns bounds the model round trips of one turn: 1 to 1000, 0 is the host's default.
+	MaxTurns int    `json:"max_turns,omitempty"`
+	Model    string `json:"model,omitempty"`
+	// Cwd is where the agent works, within /workspace.
+	Cwd            string            `json:"cwd,omitempty"`
+	Env            map[string]string `json:"env,omitempty"`
+	SettingSources []string          `json:"setting_sources,omitempty"`
+	// Policies are asked in this order at each gate they know. The operator's come first.
+	Policies []Policy `json:"policies,omitempty"`
+	// Filters are plugin names, asked in this order after the policies. The operator's come first.
+	Filters []string `json:"filters,omitempty"`
+}
+
+// SystemPrompt is a string in JSON (a replacement for Claude Code's own), or {type: preset, preset: claude_code, append: …}.
+type SystemPrompt struct {
+	Text   string
+	Preset bool
+	Append string
+}
+
+// ResourceLimits are upper limits of a sandbox.
+type ResourceLimits struct {
+	// CPUQuota is in 1/100000 of a CPU: 100000 is one CPU.
+	CPUQuota int64 `json:"cpu_quota,omitempty"`
+	// MemoryLimit and StorageLimit are sizes like "4g" or "512m" (binary units).
+	MemoryLimit  string `json:"memory_limit,omitempty"`
+	StorageLimit string `json:"storage_limit,omitempty"`
+}
+
+// Policy names a policy module and its parameters.
+type Policy struct {
+	Name   string          `json:"name"`
+	Params json.RawMessage `json:"params,omitempty"`
+}

@@ -1,0 +1,106 @@
+// Package session is the heart of the host: it owns a session's state machine (launch, turn, ask, interrupt, sleep, wake, stop,
+// recover). It declares the few interfaces it needs and imports none of their implementations; core/host wires them.
+package session
+
+import (
+	"errors"
+	"time"
+
+	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/preset"
+)
+
+// Status is where a session is in its life.
+type Status string
+
+// The states of a session. Asleep means that its sandbox was freed; the next message wakes it.
+const (
+	StatusStarting Status = "starting"
+	StatusRunning  Status = "running"
+	StatusAsleep   Status = "asleep"
+	StatusFailed   Status = "failed"
+	StatusStopping Status = "stopping"
+)
+
+// Activity is what a session does right now.
+type Activity string
+
+// The activities of a session. Waiting means that an approval is open.
+const (
+	ActivityIdle    Activity = "idle"
+	ActivityWorking Activity = "working"
+	ActivityWaiting Activity = "waiting"
+)
+
+// Session is one agent with its history. The log, the workspace and the transcript are the session; a sandbox comes and goes.
+type Session struct {
+	// ID is "conv-" and 32 hex digits, AgentID is "agent-" and 12.
+	ID      string
+	AgentID string
+	// ConfigID is a preset's id, or "inline-…".
+	ConfigID string
+	Config   preset.Config
+	Provider string
+	// Owner is the HMAC of the key the session was launched with. The key itself is nowhere but in memory.
+	Owner []byte
+	// TranscriptID is Claude Code's session id, a UUID.
+	TranscriptID string
+	// SealedEnv holds mcp_env, encrypted under the user's key.
+	SealedEnv []byte
+
+	Status     Status
+	Reason     string
+	CreatedAt  time.Time
+	LastActive time.Time
+	// Turn is the number of the newest turn, 0 before the first; TurnOpen says that it has not completed.
+	Turn     int64
+	TurnOpen bool
+	Usage    event.Usage
+	CostUSD  float64
+	// Limits says how each resource limit is enforced, as the provider tells it.
+	Limits map[string]string
+
+	// Activity is derived, never stored.
+	Activity Activity
+}
+
+// Errors that callers tell apart. core/api maps them to problem+json.
+var (
+	ErrNotFound    = errors.New("session not found")
+	ErrForbidden   = errors.New("session belongs to another key")
+	ErrKeyMissing  = errors.New("no key given")
+	ErrTurnRunning = errors.New("a turn is running")
+	ErrNoTurn      = errors.New("no turn is running")
+	ErrNoAsk       = errors.New("no such open approval")
+	ErrStopping    = errors.New("session is being stopped")
+	ErrUnavailable = errors.New("sandbox unavailable")
+	ErrDraining    = errors.New("host is shutting down")
+)
+
+// LaunchRequest asks for a new session.
+type LaunchRequest struct {
+	// Key is the user's Anthropic key.
+	Key string
+	// Config is validated already; ConfigID is its id or "inline-…".
+	Config   preset.Config
+	ConfigID string
+	// Provider is a provider plugin's name; empty is the host's default.
+	Provider string
+	// MCPEnv is {server: {VAR: value}}, credentials for MCP servers.
+	MCPEnv map[string]map[string]string
+}
+
+// Decision is a person's answer to an approval.
+type Decision struct {
+	Allow  bool
+	Reason string
+	// ForSession allows equal calls (same tool, same input) without asking again.
+	ForSession bool
+}
+
+// Turn names a turn that Send began.
+type Turn struct {
+	Number int64
+	// After is the id of the turn's user event: a stream of the turn is Follow from there.
+	After int64
+}
