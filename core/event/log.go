@@ -1,0 +1,192 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// ErrClosed ends Follow when the session's log was removed or the host shuts down.
+var ErrClosed = errors.New("event log closed")
+
+const (
+	// ringSize bounds the recent entries kept in memory for a session that somebody follows. A reader that falls further behind
+	// reads numbered events from the store, and misses previews only.
+	ringSize = 1024
+	// pageSize is how many events one read of the store fetches.
+	pageSize = 256
+)
+
+// Store keeps events for good. Methods are safe for concurrent use.
+type Store interface {
+	// AppendEvents keeps all of events or none, before it returns.
+	AppendEvents(ctx context.Context, sessionID string, events []Event) error
+	// ReadEvents returns up to limit events with an ID above after, in order.
+	ReadEvents(ctx context.Context, sessionID string, after int64, limit int) ([]Event, error)
+	// LastEventID is 0 for a session without events.
+	LastEventID(ctx context.Context, sessionID string) (int64, error)
+}
+
+// Log numbers, keeps, replays and fans out the events of all sessions. It is safe for concurrent use; Append calls of one session
+// are serialised, and an event reaches followers only after it is kept.
+type Log struct {
+	store Store
+	mu    sync.Mutex
+	feeds map[string]*feed
+	shut  bool
+}
+
+// NewLog returns a Log over store.
+func NewLog(store Store) *Log {
+	return &Log{store: store, feeds: map[string]*feed{}}
+}
+
+// feed is the live end of one session's log.
+type feed struct {
+	// appending is a one-slot semaphore held across the store's I/O; mu guards the fields and is never held across I/O.
+	appending chan struct{}
+
+	mu      sync.Mutex
+	loaded  bool
+	last    int64
+	readers int
+	ring    []Event
+	// begin is the position of ring[0]; positions only grow.
+	begin  int64
+	wake   chan struct{}
+	closed bool
+}
+
+func (l *Log) feed(id string) (*feed, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shut {
+		return nil, ErrClosed
+	}
+	f := l.feeds[id]
+	if f == nil {
+		f = &feed{appending: make(chan struct{}, 1), wake: make(chan struct{})}
+		l.feeds[id] = f
+	}
+	return f, nil
+}
+
+// Append numbers and keeps data as events of the given turn (0 is outside any), then fans them out. Either all are kept or none.
+func (l *Log) Append(ctx context.Context, sessionID string, turn int64, data ...Data) ([]Event, error) {
+	f, err := l.feed(sessionID)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case f.appending <- struct{}{}:
+		defer func() { <-f.appending }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting to append: %w", ctx.Err())
+	}
+	last, err := f.load(ctx, l.store, sessionID)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	events := make([]Event, len(data))
+	for i, d := range data {
+		events[i] = Event{ID: last + int64(i) + 1, Turn: turn, Time: now, Data: d}
+	}
+	if err := l.store.AppendEvents(ctx, sessionID, events); err != nil {
+		// Whether the store kept them is unknown (a cancelled commit): ask it again before the next number is given out.
+		f.mu.Lock()
+		f.loaded = false
+		f.mu.Unlock()
+		return nil, fmt.Errorf("keeping events of %s: %w", sessionID, err)
+	}
+	f.publish(events)
+	return events, nil
+}
+
+// Preview fans out data that is not kept, to those who follow with previews. It never blocks on a reader.
+func (l *Log) Preview(sessionID string, turn int64, data Data) {
+	f, err := l.feed(sessionID)
+	if err != nil {
+		return
+	}
+	f.publish([]Event{{Turn: turn, Time: time.Now().UTC(), Data: data}})
+}
+
+// Read calls fn for up to limit kept events above after, in order.
+func (l *Log) Read(ctx context.Context, sessionID string, after int64, limit int) ([]Event, error) {
+	events, err := l.store.ReadEvents(ctx, sessionID, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading events of %s: %w", sessionID, err)
+	}
+	return events, nil
+}
+
+// Follow calls fn for every event above after, first the kept ones, then those to come, each once and in order, until ctx ends,
+// fn fails, or the log is closed (ErrClosed). With previews, it also passes those published meanwhile, as far as fn keeps up.
+// fn runs on the caller's goroutine; a slow one delays nobody else.
+func (l *Log) Follow(ctx context.Context, sessionID string, after int64, previews bool, fn func(Event) error) error {
+	f, err := l.feed(sessionID)
+	if err != nil {
+		return err
+	}
+	if _, err := f.load(ctx, l.store, sessionID); err != nil {
+		return err
+	}
+	pos := f.join()
+	defer f.leave()
+	for {
+		batch, next, wake, state := f.since(after, pos, previews)
+		switch state {
+		case feedClosed:
+			return ErrClosed
+		case feedBehind:
+			if batch, err = l.Read(ctx, sessionID, after, pageSize); err != nil {
+				return err
+			}
+			if len(batch) == 0 {
+				return fmt.Errorf("following %s: events after %d are missing from the store", sessionID, after)
+			}
+		case feedCurrent:
+			pos = next
+			if len(batch) == 0 {
+				select {
+				case <-wake:
+				case <-ctx.Done():
+					return fmt.Errorf("following %s: %w", sessionID, ctx.Err())
+				}
+			}
+		}
+		for _, e := range batch {
+			if err := fn(e); err != nil {
+				return err
+			}
+			if e.ID > 0 {
+				after = e.ID
+			}
+		}
+	}
+}
+
+// Forget drops a session's live end and ends its followers. The kept events are the store's business.
+func (l *Log) Forget(sessionID string) {
+	l.mu.Lock()
+	f := l.feeds[sessionID]
+	delete(l.feeds, sessionID)
+	l.mu.Unlock()
+	if f != nil {
+		f.close()
+	}
+}
+
+// Close ends all followers; later calls return ErrClosed. It is safe to call twice.
+func (l *Log) Close() {
+	l.mu.Lock()
+	feeds := l.feeds
+	l.feeds, l.shut = map[string]*feed{}, true
+	l.mu.Unlock()
+	for _, f := range feeds {
+		f.close()
+	}
+}

@@ -1,0 +1,91 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/agcluster/agcluster/core/policy"
+	"github.com/agcluster/agcluster/core/session"
+)
+
+// verdict is the verdict of a whole chain: the strictest, and whose it is.
+type verdict struct {
+	policy.Verdict
+	by string
+}
+
+// ask puts a question to every policy of the session that knows the gate, in order. The first denial or rewrite ends it; an ask
+// is kept while the others are heard, because one of them may deny.
+func (g *Guard) ask(ctx context.Context, scope session.Scope, gate policy.Gate, input any) verdict {
+	chain, err := g.chain(scope)
+	if err != nil {
+		g.log.Error("resolving policies", zap.String("session", scope.SessionID), zap.Error(err))
+		return denial("host", "the session's policies can't be resolved")
+	}
+	body, err := json.Marshal(input)
+	if err != nil {
+		return denial("host", "the input can't be put to the policies")
+	}
+	lock := g.locks[maphash.String(g.seed, scope.SessionID)%stripes]
+	select {
+	case lock <- struct{}{}:
+		defer func() { <-lock }()
+	case <-ctx.Done():
+		return denial("host", "the turn ended before the policies were asked")
+	}
+	result := verdict{Verdict: policy.Verdict{Decision: policy.Allow}}
+	for _, l := range chain {
+		info := l.module.Info()
+		if !slices.Contains(info.Gates, gate) {
+			continue
+		}
+		v, err := g.evaluate(ctx, scope, l, info.Name, gate, body)
+		if err != nil {
+			g.log.Error("keeping the state of a policy", zap.String("policy", info.Name), zap.Error(err))
+			return denial(info.Name, "the policy's state can't be kept")
+		}
+		switch v.Decision {
+		case policy.Allow:
+		case policy.Ask:
+			if result.Decision == policy.Allow {
+				result = verdict{v, info.Name}
+			}
+		default:
+			return verdict{v, info.Name}
+		}
+	}
+	return result
+}
+
+// evaluate puts one question to one policy, with the state it left last time.
+func (g *Guard) evaluate(
+	ctx context.Context, scope session.Scope, l link, name string, gate policy.Gate, body json.RawMessage,
+) (policy.Verdict, error) {
+	state, err := g.states.PolicyState(ctx, scope.SessionID, name)
+	if err != nil {
+		return policy.Verdict{}, err
+	}
+	v := l.module.Evaluate(ctx, policy.Input{
+		Gate:    gate,
+		Session: policy.SessionInfo{ID: scope.SessionID, ConfigID: scope.ConfigID, Workspace: session.Workspace},
+		Params:  l.params, State: state, Input: body,
+	})
+	if len(v.State) > maxState {
+		return policy.Verdict{}, fmt.Errorf("its state has %d bytes, the limit is %d", len(v.State), maxState)
+	}
+	if len(v.State) > 0 && string(v.State) != string(state) {
+		if err := g.states.PutPolicyState(ctx, scope.SessionID, name, v.State); err != nil {
+			return policy.Verdict{}, err
+		}
+	}
+	return v, nil
+}
+
+func denial(by, reason string) verdict {
+	return verdict{Verdict: policy.Verdict{Decision: policy.Deny, Reason: reason}, by: by}
+}

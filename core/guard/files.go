@@ -1,0 +1,68 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/policy"
+	"github.com/agcluster/agcluster/core/session"
+)
+
+// DeniedError says that a gate refused a request of the API.
+type DeniedError struct{ Gate, By, Reason string }
+
+// Error implements error.
+func (e *DeniedError) Error() string {
+	return fmt.Sprintf("%s denied by %s: %s", e.Gate, e.By, e.Reason)
+}
+
+// Denied returns what refused and why.
+func (e *DeniedError) Denied() (gate, by, reason string) { return e.Gate, e.By, e.Reason }
+
+// Sessions tells what the gates need of a session and keeps their verdicts.
+type Sessions interface {
+	Scope(ctx context.Context, id string) (session.Scope, error)
+	Record(ctx context.Context, id string, v event.Verdict) error
+}
+
+// Files guards what comes and goes by the file API.
+type Files struct {
+	guard    *Guard
+	sessions Sessions
+}
+
+// NewFiles returns the gates of the file API.
+func NewFiles(g *Guard, sessions Sessions) *Files { return &Files{g, sessions} }
+
+// Path judges one access (op is read, write, delete or list) to a path relative to /workspace. A refusal is a *DeniedError.
+func (f *Files) Path(ctx context.Context, sessionID, op, rel string) error {
+	return f.judge(ctx, sessionID, policy.GatePathAccess, Access{
+		Op: op, Path: clean(rel, session.Workspace), Raw: rel, Source: "api",
+	})
+}
+
+// Batch judges a batch of archive entries (policies/README.md has its shape). A refusal is a *DeniedError.
+func (f *Files) Batch(ctx context.Context, sessionID string, batch any) error {
+	return f.judge(ctx, sessionID, policy.GateArchiveEntry, batch)
+}
+
+func (f *Files) judge(ctx context.Context, sessionID string, gate policy.Gate, input any) error {
+	scope, err := f.sessions.Scope(ctx, sessionID)
+	if err != nil {
+		return err
+	}
+	v := f.guard.ask(ctx, scope, gate, input)
+	switch v.Decision {
+	case policy.Allow:
+		return nil
+	case policy.Ask, policy.Rewrite:
+		// Whoever calls the API is a person already, and what they asked for is what they get or not.
+		v.Reason = "the policy answers " + string(v.Decision) + ", which a file request can't follow"
+	}
+	by := "policy:" + v.by
+	if err := f.sessions.Record(ctx, sessionID, event.Verdict{Gate: string(gate), Decision: "deny", By: by, Reason: v.Reason}); err != nil {
+		return fmt.Errorf("recording a verdict: %w", err)
+	}
+	return &DeniedError{Gate: string(gate), By: by, Reason: v.Reason}
+}

@@ -1,0 +1,235 @@
+// Package sandbox gives sessions their sandboxes: it asks a provider plugin, waits for the agent server, keeps the tunnel up,
+// notices when a sandbox is lost, and sweeps what an earlier run of the host left. What happens inside a sandbox is not its
+// business.
+package sandbox
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/preset"
+	"github.com/agcluster/agcluster/core/session"
+	"github.com/agcluster/agcluster/plugins/sdk"
+)
+
+// The labels of every sandbox.
+const (
+	LabelHost       = "host"
+	LabelSession    = "session"
+	LabelGeneration = "generation"
+)
+
+const (
+	healthTimeout  = 30 * time.Second
+	destroyTimeout = 30 * time.Second
+	redialMin      = 50 * time.Millisecond
+	redialMax      = 2 * time.Second
+)
+
+// Config says who the host is and what its sandboxes get.
+type Config struct {
+	// HostID marks the sandboxes of this host across its restarts.
+	HostID string
+	// Image is the image reference for providers that run images.
+	Image string
+	// Defaults are the limits of a configuration that names none.
+	Defaults preset.ResourceLimits
+	// PIDs limits the processes of a sandbox; 0 is the provider's default.
+	PIDs int64
+}
+
+// Handlers returns what a session's tunnel reaches, by the first byte of a stream (agent.TunnelGateway, …).
+type Handlers func(sessionID string) map[byte]http.Handler
+
+// Pool starts sandboxes and knows those that run. It is safe for concurrent use.
+type Pool struct {
+	cfg        Config
+	generation string
+	providers  func(ctx context.Context, name string) (sdk.Provider, error)
+	handlers   Handlers
+	log        *zap.Logger
+
+	mu    sync.Mutex
+	boxes map[string]*Sandbox
+	work  sync.WaitGroup
+}
+
+var _ session.Sandboxes = (*Pool)(nil)
+
+// New returns a Pool over provider plugins.
+func New(cfg Config, providers func(context.Context, string) (sdk.Provider, error), handlers Handlers, log *zap.Logger) *Pool {
+	return &Pool{
+		cfg: cfg, generation: randomHex(8), providers: providers, handlers: handlers, log: log,
+		boxes: map[string]*Sandbox{},
+	}
+}
+
+// Sweep destroys every sandbox of this host that an earlier run left with the named provider, and says how many there were.
+func (p *Pool) Sweep(ctx context.Context, name string) (int, error) {
+	provider, err := p.providers(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	left, err := provider.List(ctx, sdk.ListRequest{Labels: map[string]string{LabelHost: p.cfg.HostID}})
+	if err != nil {
+		return 0, fmt.Errorf("listing the sandboxes of provider %s: %w", name, err)
+	}
+	n := 0
+	for _, s := range left.Sandboxes {
+		if s.Labels[LabelGeneration] == p.generation {
+			continue
+		}
+		if err := provider.Destroy(ctx, sdk.DestroyRequest{ID: s.ID}); err != nil {
+			return n, fmt.Errorf("destroying left-over sandbox %s: %w", s.ID, err)
+		}
+		n++
+	}
+	return n, nil
+}
+
+// Start implements session.Sandboxes.
+func (p *Pool) Start(ctx context.Context, spec session.SandboxSpec) (session.Sandbox, error) {
+	provider, err := p.providers(ctx, spec.Provider)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := p.resources(spec.Limits)
+	if err != nil {
+		return nil, err
+	}
+	token := randomHex(32)
+	req := sdk.CreateRequest{
+		ID: "sb-" + randomHex(8), Volume: spec.Volume, Image: p.cfg.Image, Token: token, Resources: resources,
+		Labels: map[string]string{LabelHost: p.cfg.HostID, LabelSession: spec.SessionID, LabelGeneration: p.generation},
+	}
+	made, err := provider.Create(ctx, req)
+	if err != nil {
+		// The answer may have been lost after the deed.
+		return nil, errors.Join(fmt.Errorf("starting a sandbox: %w", err), destroy(ctx, provider, req.ID))
+	}
+	client, err := agent.NewClient(agent.Endpoint{URL: made.Endpoint.URL, Headers: made.Endpoint.Headers}, token, p.log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), destroy(ctx, provider, req.ID))
+	}
+	healthy, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	if _, err := client.Health(healthy); err != nil {
+		client.Close()
+		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), destroy(ctx, provider, req.ID))
+	}
+	run, stop := context.WithCancel(context.Background())
+	s := &Sandbox{
+		pool: p, id: req.ID, sessionID: spec.SessionID, provider: provider, client: client,
+		limits: made.Limits, stop: stop, gone: make(chan struct{}), closed: make(chan struct{}),
+	}
+	p.mu.Lock()
+	p.boxes[spec.SessionID] = s
+	p.mu.Unlock()
+	p.work.Go(func() { s.keepTunnel(run, p.handlers(spec.SessionID)) })
+	return s, nil
+}
+
+func (p *Pool) resources(l preset.ResourceLimits) (sdk.Resources, error) {
+	if l.CPUQuota == 0 {
+		l.CPUQuota = p.cfg.Defaults.CPUQuota
+	}
+	if l.MemoryLimit == "" {
+		l.MemoryLimit = p.cfg.Defaults.MemoryLimit
+	}
+	if l.StorageLimit == "" {
+		l.StorageLimit = p.cfg.Defaults.StorageLimit
+	}
+	r := sdk.Resources{MilliCPU: l.CPUQuota / 100, PIDs: p.cfg.PIDs}
+	for _, size := range []struct {
+		text string
+		to   *int64
+	}{{l.MemoryLimit, &r.MemoryBytes}, {l.StorageLimit, &r.DiskBytes}} {
+		if size.text == "" {
+			continue
+		}
+		n, err := preset.ParseSize(size.text)
+		if err != nil {
+			return r, fmt.Errorf("reading resource_limits: %w", err)
+		}
+		*size.to = n
+	}
+	return r, nil
+}
+
+// RemoveVolume implements session.Sandboxes.
+func (p *Pool) RemoveVolume(ctx context.Context, name, volume string) error {
+	provider, err := p.providers(ctx, name)
+	if err != nil {
+		return err
+	}
+	return provider.Destroy(ctx, sdk.DestroyRequest{Volume: volume})
+}
+
+// Client returns the agent client of a session that has a sandbox now.
+func (p *Pool) Client(sessionID string) (*agent.Client, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.boxes[sessionID]
+	if !ok {
+		return nil, false
+	}
+	return s.client, true
+}
+
+// Count is how many sandboxes run.
+func (p *Pool) Count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.boxes)
+}
+
+// Close removes every sandbox that is still there and waits for what the pool started. It is safe to call twice.
+func (p *Pool) Close(ctx context.Context) error {
+	p.mu.Lock()
+	left := make([]*Sandbox, 0, len(p.boxes))
+	for _, s := range p.boxes {
+		left = append(left, s)
+	}
+	p.mu.Unlock()
+	var errs []error
+	for _, s := range left {
+		errs = append(errs, s.Close(ctx))
+	}
+	p.work.Wait()
+	return errors.Join(errs...)
+}
+
+// destroy asks until it is done or hopeless: a sandbox without an owner must not stay, also when its caller has gone away or its
+// provider's process is just being restarted.
+func destroy(ctx context.Context, provider sdk.Provider, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTimeout)
+	defer cancel()
+	for wait := redialMin; ; wait = min(wait*2, redialMax) {
+		err := provider.Destroy(ctx, sdk.DestroyRequest{ID: id})
+		if err == nil {
+			return nil
+		}
+		if sdk.IsPermanent(err) || ctx.Err() != nil {
+			return fmt.Errorf("destroying sandbox %s: %w", id, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,125 @@
+package session
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/agcluster/agcluster/core/event"
+)
+
+// live is the part of a session that is only in memory.
+type live struct {
+	id    string
+	owner []byte
+
+	// gate is a one-slot semaphore: who holds it may start, free or remove the sandbox. It is held across I/O; mu never is.
+	gate chan struct{}
+
+	mu   sync.Mutex
+	rec  Session
+	key  string
+	box  *box
+	turn *turn
+	// leases counts those who use the sandbox at this moment, next to a turn.
+	leases int
+	// granted holds the calls that a person allowed for the whole session.
+	granted map[string]struct{}
+}
+
+// box is a sandbox with what the session did to it.
+type box struct {
+	Sandbox
+	// configured says that the agent server has the session's spec and runs its CLI. Guarded by live.gate.
+	configured bool
+	// released is closed when the session gives the box up by itself.
+	released chan struct{}
+}
+
+func newLive(rec Session) *live {
+	return &live{
+		id: rec.ID, owner: rec.Owner, rec: rec,
+		gate: make(chan struct{}, 1), granted: map[string]struct{}{},
+	}
+}
+
+func (l *live) lock(ctx context.Context) error {
+	select {
+	case l.gate <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *live) unlock() { <-l.gate }
+
+func (l *live) snapshot() Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.snapshotLocked()
+}
+
+func (l *live) snapshotLocked() Session {
+	rec := l.rec
+	rec.Activity = ActivityIdle
+	if l.turn != nil {
+		rec.Activity = ActivityWorking
+		if len(l.turn.asks) > 0 {
+			rec.Activity = ActivityWaiting
+		}
+	}
+	return rec
+}
+
+// update changes the record and returns what to keep.
+func (l *live) update(change func(*Session)) Session {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change(&l.rec)
+	return l.rec
+}
+
+func (l *live) touch() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rec.LastActive = time.Now().UTC()
+}
+
+func (l *live) openTurn() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.turn == nil {
+		return 0
+	}
+	return l.turn.number
+}
+
+func (l *live) scope() Scope {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Scope{SessionID: l.id, ConfigID: l.rec.ConfigID, Config: l.rec.Config}
+}
+
+// idleSince reports since when nobody has used the session's sandbox, and whether there is one to free.
+func (l *live) idleSince() (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rec.LastActive, l.box != nil && l.turn == nil && l.leases == 0
+}
+
+// Meter adds tokens that the session's model calls used, as the gateway counted them.
+func (s *Service) Meter(id string, u event.Usage) {
+	s.mu.Lock()
+	l := s.sessions[id]
+	s.mu.Unlock()
+	if l == nil {
+		return
+	}
+	l.update(func(rec *Session) {
+		rec.Usage.InputTokens += u.InputTokens
+		rec.Usage.OutputTokens += u.OutputTokens
+		rec.Usage.CacheReadTokens += u.CacheReadTokens
+		rec.Usage.CacheWriteTokens += u.CacheWriteTokens
+	})
+}

@@ -1,0 +1,375 @@
+package session
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/preset"
+)
+
+// Store keeps sessions for good. Methods are safe for concurrent use.
+type Store interface {
+	Put(ctx context.Context, s Session) error
+	// Get returns ErrNotFound for an unknown id.
+	Get(ctx context.Context, id string) (Session, error)
+	// List returns the sessions of owner, newest first; a nil owner stands for all.
+	List(ctx context.Context, owner []byte) ([]Session, error)
+	// Delete removes a session with everything kept for it. An unknown id is no error.
+	Delete(ctx context.Context, id string) error
+}
+
+// Log numbers, keeps and fans out events; *event.Log is one.
+type Log interface {
+	Append(ctx context.Context, sessionID string, turn int64, data ...event.Data) ([]event.Event, error)
+	Preview(sessionID string, turn int64, data event.Data)
+	Read(ctx context.Context, sessionID string, after int64, limit int) ([]event.Event, error)
+	Follow(ctx context.Context, sessionID string, after int64, previews bool, fn func(event.Event) error) error
+	Forget(sessionID string)
+}
+
+// Guard judges tool calls and results. It never fails: what goes wrong in it is a denial.
+type Guard interface {
+	Call(ctx context.Context, scope Scope, ask agent.Ask) Judgement
+	Result(ctx context.Context, scope Scope, ask agent.Ask) Judgement
+}
+
+// Scope is what a guard needs to know of the session.
+type Scope struct {
+	SessionID string
+	ConfigID  string
+	Config    preset.Config
+}
+
+// Ruling is what a guard decides.
+type Ruling string
+
+// The rulings. RulingAsk leaves a call to a person.
+const (
+	RulingAllow Ruling = "allow"
+	RulingDeny  Ruling = "deny"
+	RulingAsk   Ruling = "ask"
+)
+
+// Judgement is a ruling with its reason, the rewritten input or output (nil keeps it), and the verdicts to record.
+type Judgement struct {
+	Ruling   Ruling
+	Reason   string
+	Rewrite  []byte
+	Verdicts []event.Verdict
+}
+
+// Sandboxes gives out sandboxes. Methods are safe for concurrent use.
+type Sandboxes interface {
+	// Start returns a sandbox whose agent server answers.
+	Start(ctx context.Context, spec SandboxSpec) (Sandbox, error)
+	// RemoveVolume removes what a session left on disk. An unknown volume is no error.
+	RemoveVolume(ctx context.Context, provider, volume string) error
+}
+
+// SandboxSpec says what a session needs of its sandbox.
+type SandboxSpec struct {
+	SessionID string
+	Provider  string
+	// Volume holds workspace and transcript; it outlives the sandbox.
+	Volume string
+	Limits preset.ResourceLimits
+}
+
+// Sandbox is a running sandbox.
+type Sandbox interface {
+	Agent() Agent
+	// Limits says how each resource limit is enforced.
+	Limits() map[string]string
+	// Gone is closed when the sandbox is lost; Reason then says why.
+	Gone() <-chan struct{}
+	Reason() string
+	// Close removes the sandbox but not its volume. It is safe to call twice.
+	Close(ctx context.Context) error
+}
+
+// Agent is what a turn needs of the agent server; *agent.Client is one.
+type Agent interface {
+	Configure(ctx context.Context, spec agent.SessionSpec) error
+	Turn(ctx context.Context, req agent.TurnRequest, after int64, fn func(agent.Frame) error) error
+	Interrupt(ctx context.Context) error
+	Answer(ctx context.Context, ask string, a agent.Answer) error
+}
+
+// Config bounds what sessions may do. Zero durations take the defaults of New.
+type Config struct {
+	// Secret keys the HMAC of users' keys: 32 bytes.
+	Secret []byte
+	// DefaultProvider is used when a launch names none.
+	DefaultProvider string
+	// LaunchTimeout bounds starting a sandbox with its CLI.
+	LaunchTimeout time.Duration
+	// ApprovalTimeout is how long an approval stays open before it becomes deny.
+	ApprovalTimeout time.Duration
+	// InterruptTimeout is how long an interrupted turn may take to end before its sandbox is removed.
+	InterruptTimeout time.Duration
+	// IdleTimeout frees the sandbox of a session nobody uses; 0 never does. CleanupInterval is how often that is checked.
+	IdleTimeout     time.Duration
+	CleanupInterval time.Duration
+}
+
+// Service owns all sessions. It is safe for concurrent use.
+type Service struct {
+	cfg   Config
+	store Store
+	log   Log
+	guard Guard
+	boxes Sandboxes
+	zap   *zap.Logger
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu       sync.Mutex
+	sessions map[string]*live
+	draining bool
+}
+
+// New returns a Service; call Recover before use and Close at the end.
+func New(cfg Config, store Store, log Log, guard Guard, boxes Sandboxes, logger *zap.Logger) (*Service, error) {
+	if len(cfg.Secret) < 32 {
+		return nil, errors.New("session: the secret must have 32 bytes")
+	}
+	cfg.LaunchTimeout = orDefault(cfg.LaunchTimeout, time.Minute)
+	cfg.ApprovalTimeout = orDefault(cfg.ApprovalTimeout, 5*time.Minute)
+	cfg.InterruptTimeout = orDefault(cfg.InterruptTimeout, 10*time.Second)
+	cfg.CleanupInterval = orDefault(cfg.CleanupInterval, 5*time.Minute)
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Service{
+		cfg: cfg, store: store, log: log, guard: guard, boxes: boxes, zap: logger,
+		ctx: ctx, cancel: cancel, sessions: map[string]*live{},
+	}, nil
+}
+
+func orDefault(d, fallback time.Duration) time.Duration {
+	if d <= 0 {
+		return fallback
+	}
+	return d
+}
+
+func (s *Service) owner(key string) []byte {
+	mac := hmac.New(sha256.New, s.cfg.Secret)
+	mac.Write([]byte(key))
+	return mac.Sum(nil)
+}
+
+// Launch starts a session and returns when its agent is ready. When it fails, nothing is left of it.
+func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error) {
+	if req.Key == "" {
+		return Session{}, ErrKeyMissing
+	}
+	rec := Session{
+		ID: "conv-" + randomHex(16), AgentID: "agent-" + randomHex(6), ConfigID: req.ConfigID, Config: req.Config,
+		Provider: req.Provider, Owner: s.owner(req.Key), TranscriptID: uuid.NewString(), Status: StatusStarting,
+		CreatedAt: time.Now().UTC(), LastActive: time.Now().UTC(),
+	}
+	if rec.Provider == "" {
+		rec.Provider = s.cfg.DefaultProvider
+	}
+	if rec.ConfigID == "" {
+		rec.ConfigID = "inline-" + randomHex(6)
+	}
+	var err error
+	if rec.SealedEnv, err = seal(req.Key, rec.ID, req.MCPEnv); err != nil {
+		return Session{}, err
+	}
+	l := newLive(rec)
+	l.key = req.Key
+	done, err := s.admit(l)
+	if err != nil {
+		return Session{}, err
+	}
+	defer done()
+	if err := s.store.Put(ctx, rec); err != nil {
+		s.drop(rec.ID)
+		return Session{}, err
+	}
+	release, err := s.acquire(ctx, l, true)
+	if err != nil {
+		if cleanupErr := s.remove(context.WithoutCancel(ctx), l); cleanupErr != nil {
+			// The record stays behind as stopping; the next start of the host finishes it.
+			s.zap.Error("cleaning up after a failed launch", zap.String("session", rec.ID), zap.Error(cleanupErr))
+		}
+		return Session{}, fmt.Errorf("launching: %w", err)
+	}
+	release()
+	return l.snapshot(), nil
+}
+
+// admit registers a new session unless the host drains, and holds up Close until done is called.
+func (s *Service) admit(l *live) (done func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return nil, ErrDraining
+	}
+	s.sessions[l.id] = l
+	s.work.Add(1)
+	return s.work.Done, nil
+}
+
+func (s *Service) drop(id string) {
+	s.mu.Lock()
+	delete(s.sessions, id)
+	s.mu.Unlock()
+	s.log.Forget(id)
+}
+
+// live returns the session's live end, reading its record at first use.
+func (s *Service) live(ctx context.Context, id string) (*live, error) {
+	s.mu.Lock()
+	l := s.sessions[id]
+	draining := s.draining
+	s.mu.Unlock()
+	if l != nil {
+		return l, nil
+	}
+	if draining {
+		return nil, ErrDraining
+	}
+	rec, err := s.store.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.sessions[id]; l != nil {
+		return l, nil
+	}
+	l = newLive(rec)
+	s.sessions[id] = l
+	return l, nil
+}
+
+// Authorize returns the session if key is the one it was launched with, and remembers the key in memory for its next turns.
+// It fails with ErrKeyMissing, ErrNotFound or ErrForbidden.
+func (s *Service) Authorize(ctx context.Context, id, key string) (Session, error) {
+	if key == "" {
+		return Session{}, ErrKeyMissing
+	}
+	l, err := s.live(ctx, id)
+	if err != nil {
+		return Session{}, err
+	}
+	if !hmac.Equal(s.owner(key), l.owner) {
+		return Session{}, ErrForbidden
+	}
+	l.mu.Lock()
+	l.key = key
+	l.mu.Unlock()
+	return l.snapshot(), nil
+}
+
+// Key returns the user's key while the host holds it, for the model gateway.
+func (s *Service) Key(id string) (string, bool) {
+	s.mu.Lock()
+	l := s.sessions[id]
+	s.mu.Unlock()
+	if l == nil {
+		return "", false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.key, l.key != ""
+}
+
+// List returns the sessions launched with key, newest first.
+func (s *Service) List(ctx context.Context, key string) ([]Session, error) {
+	if key == "" {
+		return nil, ErrKeyMissing
+	}
+	list, err := s.store.List(ctx, s.owner(key))
+	if err != nil {
+		return nil, err
+	}
+	for i, rec := range list {
+		s.mu.Lock()
+		l := s.sessions[rec.ID]
+		s.mu.Unlock()
+		if l != nil {
+			list[i] = l.snapshot()
+		}
+	}
+	return list, nil
+}
+
+// Get returns one session, or ErrNotFound.
+func (s *Service) Get(ctx context.Context, id string) (Session, error) {
+	l, err := s.live(ctx, id)
+	if err != nil {
+		return Session{}, err
+	}
+	return l.snapshot(), nil
+}
+
+// Stop ends a session for good: its sandbox, workspace, transcript and history are gone when it returns.
+func (s *Service) Stop(ctx context.Context, id string) error {
+	l, err := s.live(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.remove(ctx, l)
+}
+
+// Follow replays the events above after and goes on with those to come, until ctx ends or fn fails. It returns nil when the
+// session is stopped.
+func (s *Service) Follow(ctx context.Context, id string, after int64, deltas bool, fn func(event.Event) error) error {
+	if _, err := s.live(ctx, id); err != nil {
+		return err
+	}
+	if err := s.log.Follow(ctx, id, after, deltas, fn); !errors.Is(err, event.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// History returns up to limit events above after, in order.
+func (s *Service) History(ctx context.Context, id string, after int64, limit int) ([]event.Event, error) {
+	if _, err := s.live(ctx, id); err != nil {
+		return nil, err
+	}
+	return s.log.Read(ctx, id, after, limit)
+}
+
+// Record keeps a verdict that was given outside the turn's own path, such as on a file request.
+func (s *Service) Record(ctx context.Context, id string, v event.Verdict) error {
+	l, err := s.live(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = s.log.Append(ctx, id, l.openTurn(), v)
+	return err
+}
+
+// Scope returns what a guard needs to know of a session.
+func (s *Service) Scope(ctx context.Context, id string) (Scope, error) {
+	l, err := s.live(ctx, id)
+	if err != nil {
+		return Scope{}, err
+	}
+	return l.scope(), nil
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,55 @@
+package session
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/agcluster/agcluster/core/agent"
+)
+
+// Workspace is where a session's files are, as its agent sees them.
+const Workspace = "/workspace"
+
+func volume(rec Session) string { return rec.ID }
+
+func sandboxSpec(rec Session) SandboxSpec {
+	return SandboxSpec{
+		SessionID: rec.ID, Provider: rec.Provider, Volume: volume(rec),
+		Limits: rec.Config.ResourceLimits,
+	}
+}
+
+// sessionSpec is what the agent server needs to start the CLI. key opens mcp_env.
+func sessionSpec(rec Session, key string) (agent.SessionSpec, error) {
+	env, err := unseal(key, rec.ID, rec.SealedEnv)
+	if err != nil {
+		return agent.SessionSpec{}, fmt.Errorf("preparing MCP servers: %w", err)
+	}
+	c := rec.Config
+	spec := agent.SessionSpec{
+		TranscriptID: rec.TranscriptID, Resume: rec.Turn > 0, Model: c.Model, Tools: c.AllowedTools, Agents: c.Agents,
+		PermissionMode: c.PermissionMode, MaxTurns: c.MaxTurns, SettingSources: c.SettingSources, Env: c.Env, Cwd: c.Cwd,
+		SystemPrompt: agent.SystemPrompt{Replace: c.SystemPrompt.Text, Append: c.SystemPrompt.Append},
+	}
+	if spec.Cwd == "" {
+		spec.Cwd = Workspace
+	}
+	if spec.PermissionMode == "" {
+		spec.PermissionMode = "acceptEdits"
+	}
+	if len(c.MCPServers) > 0 {
+		spec.MCPServers = make(map[string]agent.MCPServer, len(c.MCPServers))
+	}
+	for name, server := range c.MCPServers {
+		if extra := env[name]; len(extra) > 0 {
+			merged := maps.Clone(server.Env)
+			if merged == nil {
+				merged = map[string]string{}
+			}
+			maps.Copy(merged, extra)
+			server.Env = merged
+		}
+		spec.MCPServers[name] = server
+	}
+	return spec, nil
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unicode"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// tailBytes is how much of a sandbox's last output is kept for error messages.
+	tailBytes = 4 << 10
+	// dieWait bounds how long the kernel may take to end a killed sandbox.
+	dieWait = 10 * time.Second
+)
+
+// process is one running bwrap with everything below it.
+type process struct {
+	cmd *exec.Cmd
+	out *tail
+	// gone closes when the last process of the sandbox is gone and code is set.
+	gone chan struct{}
+	// code is the exit status: 128+n for signal n, -1 when bwrap itself was killed.
+	code int
+
+	mu sync.Mutex
+	// init is a pidfd of the sandbox's process 1, -1 before it is known and after it is gone.
+	init   int
+	killed bool
+}
+
+// startProcess runs spec through the shim. args is bwrap's command line, which travels in an anonymous file: argv would show it to
+// every user of the host. token goes into a pipe that only the sandbox's first process inherits.
+func startProcess(l *launcher, spec shimSpec, args []string, token string) (*process, error) {
+	rawSpec, err := json.Marshal(spec)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the shim's orders: %w", err)
+	}
+	var files fileSet
+	defer files.closeAll()
+	tokenEnd := files.pipeHolding(token)
+	specFile := files.memory("spec", string(rawSpec))
+	info, infoEnd := files.pipe()
+	inherited := []*os.File{
+		tokenEnd, specFile, infoEnd,
+		files.memory("args", strings.Join(args, "\x00")+"\x00"),
+		files.memory("passwd", passwdData), files.memory("group", groupData), files.memory("hosts", hostsData),
+	}
+	if files.err != nil {
+		return nil, files.err
+	}
+	p := &process{out: &tail{}, gone: make(chan struct{}), init: -1}
+	p.cmd = exec.Command("/proc/self/exe", shimArg) // The link follows this binary even when its path is replaced by an upgrade.
+	p.cmd.Dir = "/"
+	p.cmd.Env = []string{}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.ExtraFiles = inherited
+	// A session of its own, so that a terminal's Ctrl-C reaches the host and not the sandboxes.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
+	p.cmd.WaitDelay = dieWait
+	if err := l.start(p.cmd); err != nil {
+		return nil, fmt.Errorf("starting bubblewrap: %w", err)
+	}
+	files.keep(info)
+	go p.reap(info)
+	return p, nil
+}
+
+// reap waits for the whole sandbox: for bwrap, which leaves when the agent server does, and for the sandbox's process 1, which the
+// kernel lets go only when every other process in its namespace is gone.
+func (p *process) reap(info *os.File) {
+	defer close(p.gone)
+	var status struct {
+		ChildPID int `json:"child-pid"`
+	}
+	if err := json.NewDecoder(info).Decode(&status); err == nil && status.ChildPID > 0 {
+		p.adopt(status.ChildPID)
+	}
+	_ = info.Close()   // Only read.
+	_ = p.cmd.Wait()   // The state below says more than the error.
+	p.code = p.cmd.ProcessState.ExitCode()
+	p.mu.Lock()
+	fd := p.init
+	p.init = -1
+	p.mu.Unlock()
+	if fd == -1 {
+		return
+	}
+	awaitExit(fd, dieWait)
+	_ = unix.Close(fd) // Only a handle.
+}
+
+// adopt opens a handle on the sandbox's process 1. Bwrap reports it while it is its unreaped child, so the number is still its own.
+func (p *process) adopt(pid int) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return // Dead already, or an old kernel: kill falls back to bwrap itself.
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.init = fd
+	if p.killed {
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // ESRCH means it is gone.
+	}
+}
+
+// kill ends every process of the sandbox; gone closes when that has happened. It is safe to repeat.
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.killed = true
+	// Killing process 1 and leaving bwrap to see it die makes bwrap's exit the proof that the namespace is empty.
+	if p.init != -1 && unix.PidfdSendSignal(p.init, unix.SIGKILL, nil, 0) == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill() // Already gone is fine.
+}
+
+// stop kills and waits.
+func (p *process) stop(ctx context.Context) error {
+	p.kill()
+	timer := time.NewTimer(dieWait)
+	defer timer.Stop()
+	select {
+	case <-p.gone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the sandbox to end: %w", ctx.Err())
+	case <-timer.C:
+		_ = p.cmd.Process.Kill() // Bwrap did not notice; its death takes the rest along.
+		return errors.New("waiting for the sandbox to end: its processes do not die")
+	}
+}
+
+// awaitExit waits until the process behind fd is gone, at most for the given time.
+func awaitExit(fd int, limit time.Duration) {
+	deadline := time.Now().Add(limit)
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1) //nolint:gosec // Descriptors are small.
+		if n > 0 || (err != nil && !errors.Is(err, unix.EINTR)) {
+			return
+		}
+	}
+}
+
+// exitDetail says why the sandbox is not running. oom tells that the kernel killed a process of it for want of memory.
+func (p *process) exitDetail(oom bool) string {
+	var detail string
+	switch {
+	case oom && (p.code == 128+int(syscall.SIGKILL) || p.code == -1):
+		return "out of memory"
+	case p.code == -1:
+		detail = "killed"
+	case p.code > 128:
+		detail = fmt.Sprintf("killed by signal %d", p.code-128)
+	default:
+		detail = fmt.Sprintf("exit status %d", p.code)
+	}
+	if last := p.out.lastLine(); last != "" {
+		detail += ": " + last
+	}
+	return detail
+}
+
+// fileSet collects the files of one start and the first error among them.
+type fileSet struct {
+	files []*os.File
+	err   error
+}
+
+func (f *fileSet) add(file *os.File) *os.File {
+	f.files = append(f.files, file)
+	return file
+}
+
+// keep hands file to the caller: closeAll leaves it open.
+func (f *fileSet) keep(file *os.File) {
+	for i, own := range f.files {
+		if own == file {
+			f.files[i] = nil
+		}
+	}
+}
+
+func (f *fileSet) closeAll() {
+	for _, file := range f.files {
+		if file != nil {
+			_ = file.Close() // Read ends and anonymous memory: nothing to lose.
+		}
+	}
+}
+
+func (f *fileSet) pipe() (reader, writer *os.File) {
+	if f.err != nil {
+		return nil, nil
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		f.err = fmt.Errorf("making a pipe: %w", err)
+		return nil, nil
+	}
+	return f.add(reader), f.add(writer)
+}
+
+// pipeHolding returns the read end of a pipe that holds content, at most maxTokenBytes so that writing cannot block.
+func (f *fileSet) pipeHolding(content string) *os.File {
+	reader, writer := f.pipe()
+	if f.err != nil {
+		return nil
+	}
+	f.keep(writer)
+	if _, err := writer.WriteString(content); err != nil {
+		f.err = fmt.Errorf("filling a pipe: %w", err)
+	}
+	if err := writer.Close(); err != nil && f.err == nil {
+		f.err = fmt.Errorf("closing a pipe: %w", err)
+	}
+	return reader
+}
+
+// memory returns an anonymous file with content, positioned at its beginning.
+func (f *fileSet) memory(name, content string) *os.File {
+	if f.err != nil {
+		return nil
+	}
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		f.err = fmt.Errorf("making an anonymous file: %w", err)
+		return nil
+	}
+	file := f.add(os.NewFile(uintptr(fd), name))
+	if _, err := file.WriteString(content); err != nil {
+		f.err = fmt.Errorf("filling an anonymous file: %w", err)
+		return nil
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		f.err = fmt.Errorf("rewinding an anonymous file: %w", err)
+		return nil
+	}
+	return file
+}
+
+// tail is an io.Writer that keeps the last tailBytes. What it holds comes out of a sandbox: trust nothing in it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+var _ io.Writer = (*tail)(nil)
+
+// Write never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p[max(0, len(p)-tailBytes):]...)
+	if extra := len(t.buf) - tailBytes; extra > 0 {
+		t.buf = append(t.buf[:0], t.buf[extra:]...)
+	}
+	return len(p), nil
+}
+
+// String returns the kept output with control characters other than newlines replaced.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(string(t.buf), "?"))
+}
+
+// lastLine returns the last line that says something, at most 300 characters.
+func (t *tail) lastLine() string {
+	lines := strings.Split(strings.TrimSpace(t.String()), "\n")
+	last := []rune(strings.TrimSpace(lines[len(lines)-1]))
+	return string(last[:min(len(last), 300)])
+}
