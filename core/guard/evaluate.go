@@ -44,7 +44,7 @@ func (g *Guard) ask(ctx context.Context, scope session.Scope, gate policy.Gate, 
 		if !slices.Contains(info.Gates, gate) {
 			continue
 		}
-		v, err := g.evaluate(ctx, scope, l, info.Name, gate, body)
+		v, err := g.evaluate(ctx, scope, l, gate, body)
 		if err != nil {
 			g.log.Error("keeping the state of a policy", zap.String("policy", info.Name), zap.Error(err))
 			return denial(info.Name, "the policy's state can't be kept")
@@ -64,9 +64,9 @@ func (g *Guard) ask(ctx context.Context, scope session.Scope, gate policy.Gate, 
 
 // evaluate puts one question to one policy, with the state it left last time.
 func (g *Guard) evaluate(
-	ctx context.Context, scope session.Scope, l link, name string, gate policy.Gate, body json.RawMessage,
+	ctx context.Context, scope session.Scope, l link, gate policy.Gate, body json.RawMessage,
 ) (policy.Verdict, error) {
-	state, err := g.states.PolicyState(ctx, scope.SessionID, name)
+	state, err := g.states.PolicyState(ctx, scope.SessionID, l.state)
 	if err != nil {
 		return policy.Verdict{}, err
 	}
@@ -79,7 +79,7 @@ func (g *Guard) evaluate(
 		return policy.Verdict{}, fmt.Errorf("its state has %d bytes, the limit is %d", len(v.State), maxState)
 	}
 	if len(v.State) > 0 && string(v.State) != string(state) {
-		if err := g.states.PutPolicyState(ctx, scope.SessionID, name, v.State); err != nil {
+		if err := g.states.PutPolicyState(ctx, scope.SessionID, l.state, v.State); err != nil {
 			return policy.Verdict{}, err
 		}
 	}

@@ -62,10 +62,11 @@ type Guard struct {
 
 var _ session.Guard = (*Guard)(nil)
 
-// link is one policy of a session with its parameters resolved.
+// link is one policy of a session with the parameters of one layer, and the name under which its state is kept.
 type link struct {
 	module *policy.Module
 	params json.RawMessage
+	state  string
 }
 
 // New returns a Guard over the loaded policy modules and filter plugins.
@@ -100,7 +101,7 @@ func (g *Guard) Check(ctx context.Context, c preset.Config) error {
 	return nil
 }
 
-// resolve merges the operator's and the configuration's policies, in order, each module once.
+// resolve lines up the operator's and the configuration's policies, in order, each layer of a module as a link of its own.
 func (g *Guard) resolve(c preset.Config) ([]link, error) {
 	var names []string
 	layers := map[string][]json.RawMessage{}
@@ -116,11 +117,13 @@ func (g *Guard) resolve(c preset.Config) ([]link, error) {
 		if !ok {
 			return nil, fmt.Errorf("policy %q: no such module", name)
 		}
-		params, err := m.NarrowParams(layers[name]...)
+		resolved, err := m.Resolve(layers[name]...)
 		if err != nil {
 			return nil, fmt.Errorf("policy %q: %w", name, err)
 		}
-		chain = append(chain, link{m, params})
+		for layer, params := range resolved {
+			chain = append(chain, link{m, params, fmt.Sprintf("%s/%d", name, layer)})
+		}
 	}
 	return chain, nil
 }

@@ -144,7 +144,11 @@ func findBubblewrap(configured string) (string, error) {
 		if err := executable(configured); err != nil {
 			return "", fmt.Errorf("option bubblewrap: %w", err)
 		}
-		return configured, nil
+		path, err := filepath.EvalSymlinks(configured)
+		if err != nil {
+			return "", fmt.Errorf("option bubblewrap: %w", err)
+		}
+		return path, nil
 	}
 	for _, path := range []string{"/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"} {
 		if executable(path) == nil {

@@ -35,4 +35,3 @@ func run() int {
 func description() sdk.Description {
 	return sdk.Description{Name: "local", Version: "0.1.0", Kind: sdk.KindProvider, OptionsSchema: json.RawMessage(optionsSchema)}
 }
-

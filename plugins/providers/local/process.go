@@ -86,8 +86,8 @@ func (p *process) reap(info *os.File) {
 	if err := json.NewDecoder(info).Decode(&status); err == nil && status.ChildPID > 0 {
 		p.adopt(status.ChildPID)
 	}
-	_ = info.Close()   // Only read.
-	_ = p.cmd.Wait()   // The state below says more than the error.
+	_ = info.Close() // Only read.
+	_ = p.cmd.Wait() // The state below says more than the error.
 	p.code = p.cmd.ProcessState.ExitCode()
 	p.mu.Lock()
 	fd := p.init

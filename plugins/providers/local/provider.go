@@ -9,10 +9,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
@@ -242,11 +240,12 @@ func (p *Provider) start(ctx context.Context, st *settings, s *sandbox, req sdk.
 		nproc = 0
 	}
 	s.limits = lim.describe(s.group, nproc != 0)
-	spec := st.spec(append([]string{bwrap, "--args", strconv.Itoa(fdArgs), "--"}, command(nproc)...))
-	spec.Procs, spec.FileBytes = s.group.procs, uint64(lim.diskBytes)
+	var mounts []stageMount
 	if st.root {
-		src, spec.Stage = src.staged()
+		src, mounts = src.staged()
 	}
+	spec := st.spec(bwrap, mounts, command(nproc)...)
+	spec.Procs, spec.FileBytes = s.group.procs, uint64(lim.diskBytes)
 
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {

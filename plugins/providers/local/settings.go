@@ -47,11 +47,19 @@ func (st *settings) openCgroups(hostID string) error {
 	return err
 }
 
-func (st *settings) spec(argv []string) shimSpec {
-	spec := shimSpec{Parent: os.Getpid(), Argv: argv}
+// spec orders the shim to execute command in bubblewrap. mounts are used as root only.
+func (st *settings) spec(bwrap string, mounts []stageMount, command ...string) shimSpec {
+	spec := shimSpec{Parent: os.Getpid()}
 	if st.root {
-		spec.UID, spec.GID = st.uid, st.gid
+		spec.UID, spec.GID, spec.Stage = st.uid, st.gid, mounts
+		if st.opts.Bubblewrap != "" {
+			// It may lie where the service user cannot walk to. One from the system's folders keeps its path, which AppArmor
+			// profiles go by.
+			spec.Stage = append(spec.Stage, stageMount{Source: bwrap, Name: "bwrap"})
+			bwrap = filepath.Join(stageDir, "bwrap")
+		}
 	}
+	spec.Argv = append([]string{bwrap, "--args", strconv.Itoa(fdArgs), "--"}, command...)
 	return spec
 }
 
@@ -107,10 +115,7 @@ func (st *settings) ensureProbed(ctx context.Context) error {
 	if err != nil {
 		return sdk.Permanent(err)
 	}
-	spec := st.spec([]string{bwrap, "--args", strconv.Itoa(fdArgs), "--", "/usr/bin/true"})
-	if st.root {
-		spec.Stage = []stageMount{{Source: st.runDir, Name: "run"}}
-	}
+	spec := st.spec(bwrap, []stageMount{{Source: st.runDir, Name: "run"}}, "/usr/bin/true")
 	args := append(namespaceArgs(), "--info-fd", strconv.Itoa(fdInfo))
 	proc, err := startProcess(st.launcher, spec, append(args, systemArgs(minTmpBytes)...), "")
 	if err != nil {

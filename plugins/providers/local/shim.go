@@ -99,9 +99,27 @@ func runShim() error {
 	if os.Getppid() != spec.Parent {
 		return errors.New("the provider is gone")
 	}
+	if err := closeOnExecAbove(fdHosts); err != nil {
+		return err
+	}
 	//nolint:gosec // The command comes from the provider over an inherited file, never from a request.
 	err = syscall.Exec(spec.Argv[0], spec.Argv, []string{})
 	return fmt.Errorf("executing %s: %w", spec.Argv[0], err)
+}
+
+// closeOnExecAbove keeps descriptors that the host itself inherited, a log file or a listener, out of the sandbox. Go marks its own,
+// but nobody vouches for those from before.
+func closeOnExecAbove(last int) error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("listing open descriptors: %w", err)
+	}
+	for _, entry := range entries {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > last {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
 }
 
 // limitFiles forbids core dumps, which would put a sandbox's memory into its workspace, and bounds one file's size.

@@ -1,0 +1,324 @@
+package policy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"go.uber.org/zap"
+)
+
+// Module is a loaded policy. It is safe for concurrent use.
+type Module struct {
+	info     ModuleInfo
+	schema   *jsonschema.Schema
+	defaults map[string]any
+	runtime  *Runtime
+	compiled wazero.CompiledModule
+	globals  []string
+	// slots bounds the instances; idle holds those that are ready. A slot is taken before an instance is.
+	slots chan struct{}
+	idle  chan *instance
+}
+
+// instance is a module that has run its start function and one evaluation, with what it looked like then.
+type instance struct {
+	mod      api.Module
+	alloc    api.Function
+	evaluate api.Function
+	memory   []byte
+	globals  []api.MutableGlobal
+	values   []uint64
+	stderr   *tail
+}
+
+func newModule(ctx context.Context, r *Runtime, info ModuleInfo, schema *jsonschema.Schema, code []byte) (*Module, error) {
+	defaults, err := defaultsOf(info.Params)
+	if err != nil {
+		return nil, err
+	}
+	patched, globals, err := exportGlobals(code)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := r.wasm.CompileModule(ctx, patched)
+	if err != nil {
+		return nil, fmt.Errorf("compiling it: %w", err)
+	}
+	for _, f := range compiled.ImportedFunctions() {
+		if from, name, _ := f.Import(); from != "wasi_snapshot_preview1" {
+			return nil, fmt.Errorf("it imports %s.%s; a policy gets nothing but wasi_snapshot_preview1", from, name)
+		}
+	}
+	m := &Module{
+		info: info, schema: schema, defaults: defaults, runtime: r, compiled: compiled, globals: globals,
+		slots: make(chan struct{}, r.cfg.Instances), idle: make(chan *instance, r.cfg.Instances),
+	}
+	// One instance at once: a module that can't start should be known at the host's start, not at the first tool call.
+	in, err := m.instantiate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.idle <- in
+	return m, nil
+}
+
+// Info describes the module.
+func (m *Module) Info() ModuleInfo { return m.info }
+
+// Evaluate asks the module. It never fails: a trap, a timeout, too much memory or a malformed answer is a denial that says so.
+func (m *Module) Evaluate(ctx context.Context, in Input) Verdict {
+	if in.Params == nil {
+		in.Params = json.RawMessage("{}")
+	}
+	if in.State == nil {
+		in.State = json.RawMessage("null")
+	}
+	question, err := json.Marshal(in)
+	if err != nil {
+		return m.deny("its input can't be encoded")
+	}
+	if len(question) > maxInput {
+		return m.deny(fmt.Sprintf("its input has %d bytes, the limit is %d", len(question), maxInput))
+	}
+	select {
+	case m.slots <- struct{}{}:
+		defer func() { <-m.slots }()
+	case <-ctx.Done():
+		return m.deny("the caller gave up before it was asked")
+	}
+	inst, err := m.take(ctx)
+	if err != nil {
+		m.runtime.log.Error("starting a policy", zap.String("policy", m.info.Name), zap.Error(err))
+		return m.deny("it could not be started")
+	}
+	answer, err := m.call(ctx, inst, question)
+	if err != nil || !inst.restore() {
+		// After an error or a growth of its memory, nobody knows what is left in there.
+		m.discard(ctx, inst)
+	} else {
+		m.idle <- inst
+	}
+	if err != nil {
+		m.runtime.log.Warn("a policy failed", zap.String("policy", m.info.Name), zap.Error(err), zap.String("stderr", inst.stderr.String()))
+		return m.deny(err.Error())
+	}
+	v, err := read(answer, in.Gate)
+	if err != nil {
+		return m.deny(err.Error())
+	}
+	return v
+}
+
+func (m *Module) deny(reason string) Verdict {
+	return Verdict{Decision: Deny, Reason: fmt.Sprintf("policy %s: %s", m.info.Name, reason)}
+}
+
+func (m *Module) take(ctx context.Context) (*instance, error) {
+	select {
+	case inst := <-m.idle:
+		return inst, nil
+	default:
+		return m.instantiate(ctx)
+	}
+}
+
+func (m *Module) discard(ctx context.Context, inst *instance) {
+	if err := inst.mod.Close(context.WithoutCancel(ctx)); err != nil {
+		m.runtime.log.Warn("closing a policy", zap.String("policy", m.info.Name), zap.Error(err))
+	}
+}
+
+// instantiate starts the module, lets it judge once so that its runtime is warm, and takes the snapshot.
+func (m *Module) instantiate(ctx context.Context) (*instance, error) {
+	// Starting takes longer than judging, and is bounded all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*m.runtime.cfg.Timeout)
+	defer cancel()
+	stderr := &tail{}
+	mod, err := m.runtime.wasm.InstantiateModule(ctx, m.compiled, wazero.NewModuleConfig().
+		WithName("").WithStartFunctions("_initialize").WithStderr(stderr))
+	if err != nil {
+		return nil, fmt.Errorf("starting it: %w", err)
+	}
+	inst := &instance{mod: mod, stderr: stderr, alloc: mod.ExportedFunction("alloc"), evaluate: mod.ExportedFunction("evaluate")}
+	if err := m.prepare(ctx, inst); err != nil {
+		return nil, errors.Join(err, mod.Close(ctx))
+	}
+	return inst, nil
+}
+
+func (m *Module) prepare(ctx context.Context, inst *instance) error {
+	version := inst.mod.ExportedFunction("agcluster_abi_version")
+	if inst.alloc == nil || inst.evaluate == nil || version == nil || inst.mod.Memory() == nil {
+		return errors.New("it must export agcluster_abi_version, alloc, evaluate and memory")
+	}
+	for _, f := range []struct {
+		fn     api.Function
+		name   string
+		params int
+		result api.ValueType
+	}{
+		{version, "agcluster_abi_version", 0, api.ValueTypeI32},
+		{inst.alloc, "alloc", 1, api.ValueTypeI32},
+		{inst.evaluate, "evaluate", 2, api.ValueTypeI64},
+	} {
+		d := f.fn.Definition()
+		if len(d.ParamTypes()) != f.params || len(d.ResultTypes()) != 1 || d.ResultTypes()[0] != f.result {
+			return fmt.Errorf("its export %s has the wrong signature", f.name)
+		}
+	}
+	got, err := version.Call(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for its ABI version: %w", err)
+	}
+	if got[0] != 1 {
+		return fmt.Errorf("its ABI version is %d, this host speaks 1", got[0])
+	}
+	warm, err := json.Marshal(Input{
+		Gate: m.info.Gates[0], Params: json.RawMessage("{}"), State: json.RawMessage("null"), Input: json.RawMessage("{}"),
+	})
+	if err != nil {
+		return fmt.Errorf("encoding: %w", err)
+	}
+	if _, err := m.call(ctx, inst, warm); err != nil {
+		return fmt.Errorf("trying it: %w", err)
+	}
+	for _, name := range m.globals {
+		if g, ok := inst.mod.ExportedGlobal(name).(api.MutableGlobal); ok {
+			inst.globals = append(inst.globals, g)
+			inst.values = append(inst.values, g.Get())
+		}
+	}
+	memory, ok := inst.mod.Memory().Read(0, inst.mod.Memory().Size())
+	if !ok {
+		return errors.New("its memory can't be read")
+	}
+	inst.memory = append([]byte(nil), memory...)
+	return nil
+}
+
+// restore puts the instance back to its snapshot; false means that it can't.
+func (i *instance) restore() bool {
+	size := i.mod.Memory().Size()
+	if int(size) != len(i.memory) {
+		return false
+	}
+	now, ok := i.mod.Memory().Read(0, size)
+	if !ok {
+		return false
+	}
+	copy(now, i.memory)
+	for n, g := range i.globals {
+		g.Set(i.values[n])
+	}
+	return true
+}
+
+// call hands a question to the instance and copies its answer out.
+func (m *Module) call(ctx context.Context, inst *instance, question []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.runtime.cfg.Timeout)
+	defer cancel()
+	began := time.Now()
+	n := uint64(len(question))
+	at, err := inst.alloc.Call(ctx, n)
+	if err != nil {
+		return nil, m.failure(ctx, began, err)
+	}
+	if !inst.mod.Memory().Write(uint32(at[0]), question) { //nolint:gosec // an i32 by its signature
+		return nil, errors.New("it gave a buffer outside of its memory")
+	}
+	packed, err := inst.evaluate.Call(ctx, at[0], n)
+	if err != nil {
+		return nil, m.failure(ctx, began, err)
+	}
+	address, length := uint32(packed[0]>>32), uint32(packed[0]) //nolint:gosec // the ABI packs two i32
+	if length > maxOutput {
+		return nil, fmt.Errorf("its answer has %d bytes, the limit is %d", length, maxOutput)
+	}
+	answer, ok := inst.mod.Memory().Read(address, length)
+	if !ok {
+		return nil, errors.New("its answer lies outside of its memory")
+	}
+	return append([]byte(nil), answer...), nil
+}
+
+// failure says in the host's words how a call failed; a module's own words are for the log.
+func (m *Module) failure(ctx context.Context, began time.Time, err error) error {
+	m.runtime.log.Debug("a policy's call failed", zap.String("policy", m.info.Name), zap.Duration("after", time.Since(began)), zap.Error(err))
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %s", m.runtime.cfg.Timeout)
+	case ctx.Err() != nil:
+		return errors.New("the caller gave up")
+	default:
+		return errors.New("it trapped")
+	}
+}
+
+// read checks an answer.
+func read(answer []byte, gate Gate) (Verdict, error) {
+	dec := json.NewDecoder(strings.NewReader(string(answer)))
+	dec.DisallowUnknownFields()
+	var v Verdict
+	if err := dec.Decode(&v); err != nil || dec.More() {
+		return Verdict{}, errors.New("its answer is no verdict")
+	}
+	switch v.Decision {
+	case Allow, Deny, Ask:
+		if v.Rewrite != nil {
+			return Verdict{}, fmt.Errorf("it answers %s with a rewrite", v.Decision)
+		}
+	case Rewrite:
+		if gate != GateToolCall {
+			return Verdict{}, fmt.Errorf("it rewrites at the gate %s", gate)
+		}
+		if len(v.Rewrite) == 0 || v.Rewrite[0] != '{' {
+			return Verdict{}, errors.New("its rewrite is no object")
+		}
+	default:
+		return Verdict{}, errors.New("its answer has no known verdict")
+	}
+	v.Reason = sanitise(v.Reason)
+	return v, nil
+}
+
+// sanitise makes a guest's text one bounded line.
+func sanitise(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) <= maxReason {
+		return s
+	}
+	cut := maxReason
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+// tail keeps the end of what a module prints.
+type tail struct{ b []byte }
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	if over := len(t.b) - 4096; over > 0 {
+		t.b = append([]byte(nil), t.b[over:]...)
+	}
+	return len(p), nil
+}
+
+// String returns it as one line.
+func (t *tail) String() string { return sanitise(string(t.b)) }

@@ -1,0 +1,99 @@
+// Command agent stands in for the agent server in this package's tests: it listens where it is told, demands the token and runs the
+// commands it is sent.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == "eat" {
+		eat(os.Args[2])
+		return
+	}
+	if err := serve(); err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
+		os.Exit(3)
+	}
+}
+
+func serve() error {
+	fd, err := strconv.Atoi(os.Getenv("AGCLUSTER_TOKEN_FD"))
+	if err != nil {
+		return fmt.Errorf("reading AGCLUSTER_TOKEN_FD: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "token")
+	token, err := io.ReadAll(file)
+	if err != nil {
+		return fmt.Errorf("reading the token: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("closing the token: %w", err)
+	}
+	switch os.Getenv("TEST_MODE") {
+	case "fail":
+		return fmt.Errorf("told to fail\x1b[31m with a token of %d bytes", len(token))
+	case "hang":
+		time.Sleep(time.Hour)
+	}
+	listener, err := net.Listen("unix", strings.TrimPrefix(os.Getenv("AGCLUSTER_LISTEN"), "unix:"))
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /exec", execute)
+	mux.HandleFunc("POST /exit", func(http.ResponseWriter, *http.Request) {
+		fmt.Fprintln(os.Stderr, "agent: told to leave")
+		os.Exit(7)
+	})
+	mux.HandleFunc("POST /eat", func(_ http.ResponseWriter, r *http.Request) { eat(r.URL.Query().Get("mib")) })
+	want := "Bearer " + string(token)
+	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != want {
+			http.Error(w, "unauthorized", http.StatusUnauthorized)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
+}
+
+func execute(w http.ResponseWriter, r *http.Request) {
+	script, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	cmd := exec.CommandContext(r.Context(), "/bin/bash", "-c", string(script))
+	out, err := cmd.CombinedOutput()
+	answer := map[string]any{"output": string(out), "code": cmd.ProcessState.ExitCode()}
+	if err != nil {
+		answer["error"] = err.Error()
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// eat takes and touches memory, in MiB.
+func eat(amount string) {
+	n, err := strconv.Atoi(amount)
+	if err != nil {
+		os.Exit(2)
+	}
+	var held [][]byte
+	for range n {
+		block := make([]byte, 1<<20)
+		for i := range block {
+			block[i] = byte(i)
+		}
+		held = append(held, block)
+	}
+	fmt.Println("ate", len(held))
+}

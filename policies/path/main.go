@@ -1,0 +1,71 @@
+// Command path is the policy that keeps an agent and its users to the paths they are meant for. It judges the gate path.access.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/agcluster/agcluster/policies/sdk"
+)
+
+func main() {} // a module is a library: the host calls its exports (wasm.go)
+
+type params struct {
+	Read  []string `json:"read"`
+	Write []string `json:"write"`
+	Deny  []string `json:"deny"`
+}
+
+type access struct {
+	Op         string `json:"op"`
+	Path       string `json:"path"`
+	Raw        string `json:"raw"`
+	Source     string `json:"source"`
+	Tool       string `json:"tool"`
+	Unresolved bool   `json:"unresolved"`
+}
+
+func judge(in sdk.Input[params]) sdk.Verdict {
+	var a access
+	if err := json.Unmarshal(in.Input, &a); err != nil {
+		return sdk.Denied("the access can't be read (path policy)")
+	}
+	allowed, verb := in.Params.Read, "reading"
+	switch a.Op {
+	case "read":
+	case "list":
+		verb = "listing"
+	case "write":
+		allowed, verb = in.Params.Write, "writing"
+	case "delete":
+		allowed, verb = in.Params.Write, "deleting"
+	default:
+		return sdk.Denied(fmt.Sprintf("unknown operation %q (path policy)", a.Op))
+	}
+	if !path.IsAbs(a.Path) || path.Clean(a.Path) != a.Path || strings.ContainsRune(a.Path, 0) {
+		return sdk.Denied(fmt.Sprintf("%s %q: not a clean absolute path (path policy)", verb, a.Path))
+	}
+	if matches(in.Params.Deny, a) {
+		return sdk.Denied(fmt.Sprintf("%s %s is denied (path policy)", verb, a.Path))
+	}
+	if allowed != nil && !matches(allowed, a) {
+		return sdk.Denied(fmt.Sprintf("%s %s is outside of the allowed paths (path policy)", verb, a.Path))
+	}
+	return sdk.Allowed()
+}
+
+// matches says whether a pattern holds for the path or, since a folder is part of what is below it, for the folder that
+// "/folder/**" names.
+func matches(patterns []string, a access) bool {
+	for _, p := range patterns {
+		if sdk.MatchPath(p, a.Path) {
+			return true
+		}
+		if folder, ok := strings.CutSuffix(p, "/**"); ok && sdk.MatchPath(folder, a.Path) {
+			return true
+		}
+	}
+	return false
+}

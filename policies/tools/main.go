@@ -1,0 +1,116 @@
+// Command tools is the policy that says which tool calls run, which are refused and which a person decides. It judges the gate
+// tool.call.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/agcluster/agcluster/policies/sdk"
+)
+
+func main() {} // a module is a library: the host calls its exports (wasm.go)
+
+type params struct {
+	Allow []string `json:"allow"`
+	Deny  []string `json:"deny"`
+	Ask   []string `json:"ask"`
+}
+
+type call struct {
+	Tool     string         `json:"tool"`
+	Input    map[string]any `json:"input"`
+	Commands []string       `json:"commands"`
+	Unparsed bool           `json:"unparsed"`
+}
+
+func judge(in sdk.Input[params]) sdk.Verdict {
+	var c call
+	if err := json.Unmarshal(in.Input, &c); err != nil || c.Tool == "" {
+		return sdk.Denied("the call can't be read (tools policy)")
+	}
+	if c.Unparsed && mentionsCommands(in.Params) {
+		return sdk.Denied("the command can't be read as Bash, and rules on commands apply (tools policy)")
+	}
+	if rule, ok := first(in.Params.Deny, c, false); ok {
+		return sdk.Denied(fmt.Sprintf("%s is denied by the rule %s (tools policy)", c.Tool, rule))
+	}
+	if rule, ok := first(in.Params.Ask, c, false); ok {
+		return sdk.Verdict{Decision: sdk.Ask, Reason: fmt.Sprintf("the rule %s wants a person to decide (tools policy)", rule)}
+	}
+	if in.Params.Allow != nil {
+		if _, ok := first(in.Params.Allow, c, true); !ok {
+			return sdk.Denied(c.Tool + " matches no rule that allows it (tools policy)")
+		}
+	}
+	return sdk.Allowed()
+}
+
+func mentionsCommands(p params) bool {
+	for _, list := range [][]string{p.Allow, p.Deny, p.Ask} {
+		for _, rule := range list {
+			if strings.HasPrefix(rule, "Bash(") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// first finds the rule that a call matches. A Bash call is several commands: to be allowed, each must match some rule; to be
+// denied or asked for, one is enough.
+func first(rules []string, c call, all bool) (string, bool) {
+	if !all || c.Tool != "Bash" || len(c.Commands) == 0 {
+		for _, rule := range rules {
+			if matches(rule, c, c.Commands) {
+				return rule, true
+			}
+		}
+		return "", false
+	}
+	for _, command := range c.Commands {
+		ok := false
+		for _, rule := range rules {
+			ok = ok || matches(rule, c, []string{command})
+		}
+		if !ok {
+			return "", false
+		}
+	}
+	return "", true
+}
+
+// matches understands Name and Name(argument), each with * for anything.
+func matches(rule string, c call, commands []string) bool {
+	name, argument, has := strings.Cut(rule, "(")
+	if !sdk.MatchText(name, c.Tool) {
+		return false
+	}
+	if !has {
+		return true
+	}
+	argument = strings.TrimSuffix(argument, ")")
+	if c.Tool == "Bash" {
+		for _, command := range commands {
+			if matchCommand(argument, command) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, field := range []string{"file_path", "notebook_path", "path", "url", "pattern", "query", "subagent_type"} {
+		if s, ok := c.Input[field].(string); ok && (sdk.MatchPath(argument, s) || sdk.MatchText(argument, s)) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchCommand lets "git push *" also match "git push" itself.
+func matchCommand(pattern, command string) bool {
+	if bare, ok := strings.CutSuffix(pattern, " *"); ok && command == bare {
+		return true
+	}
+	return sdk.MatchText(pattern, command)
+}
