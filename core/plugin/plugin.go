@@ -1,0 +1,235 @@
+// Package plugin owns plugin processes: it finds their binaries, verifies and starts them, checks what they say of themselves,
+// hands out typed clients that outlive a crash, restarts what has died, and ends everything in Close. It knows no vendor.
+//
+// A plugin is a binary called KIND-NAME (provider-local, filter-secrets, exporter-zip) in one folder. It gets an environment of its
+// own, never the host's; a socket folder of its own, which is emptied before each start; and it dies with the host, also by kill -9.
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/agcluster/agcluster/plugins/sdk"
+)
+
+// Config says where plugins are and what they get.
+type Config struct {
+	// Dir holds the binaries.
+	Dir string
+	// DataDir and RunDir hold a folder for each plugin. RunDir must be short: unix sockets are made in it.
+	DataDir string
+	RunDir  string
+	HostID  string
+	// Pins maps KIND-NAME to the hex sha256 digest that its binary must have.
+	Pins map[string]string
+	// Options maps KIND-NAME to what Configure passes on.
+	Options map[string]map[string]any
+}
+
+// State says how a plugin is.
+type State string
+
+// The states of a plugin. One that is stopped starts at its first use.
+const (
+	StateStopped    State = "stopped"
+	StateRunning    State = "running"
+	StateRestarting State = "restarting"
+)
+
+// Status is what is known of a plugin.
+type Status struct {
+	Name         string
+	Kind         sdk.Kind
+	Version      string
+	Capabilities []string
+	Path         string
+	State        State
+	PID          int
+	// Restarts counts how often its process was started again.
+	Restarts  int
+	LastError string
+}
+
+// Set holds the plugins that were found. It is safe for concurrent use.
+type Set struct {
+	plugins map[string]*process
+	dir     string
+	launch  *launcher
+}
+
+// Open finds the plugins in cfg.Dir. It starts none: a plugin starts at its first use, so that one that is broken and unused
+// harms nobody.
+func Open(cfg Config, log *zap.Logger) (*Set, error) {
+	entries, err := os.ReadDir(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("looking for plugins: %w", err)
+	}
+	s := &Set{plugins: map[string]*process{}, dir: cfg.Dir, launch: newLauncher()}
+	for _, e := range entries {
+		kind, name, ok := strings.Cut(e.Name(), "-")
+		if !ok || e.IsDir() || !slices.Contains([]sdk.Kind{sdk.KindProvider, sdk.KindFilter, sdk.KindExporter}, sdk.Kind(kind)) {
+			continue
+		}
+		options := cfg.Options[e.Name()]
+		if options == nil {
+			options = map[string]any{}
+		}
+		raw, err := json.Marshal(options)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("plugins.options.%s: %w", e.Name(), err), s.Close())
+		}
+		s.plugins[e.Name()] = &process{
+			key: e.Name(), kind: sdk.Kind(kind), name: name, path: filepath.Join(cfg.Dir, e.Name()), hostID: cfg.HostID,
+			dataDir: filepath.Join(cfg.DataDir, e.Name()), runDir: filepath.Join(cfg.RunDir, e.Name()),
+			pin: strings.TrimPrefix(cfg.Pins[e.Name()], "sha256:"), options: raw, launch: s.launch,
+			log: log.Named(e.Name()), gate: make(chan struct{}, 1),
+		}
+	}
+	for _, named := range [][]string{keys(cfg.Pins), keys(cfg.Options)} {
+		for _, key := range named {
+			if _, ok := s.plugins[key]; !ok {
+				return nil, errors.Join(s.unknown(key), s.Close())
+			}
+		}
+	}
+	return s, nil
+}
+
+func keys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (s *Set) unknown(key string) error {
+	return fmt.Errorf("there is no plugin %s in %s; there are: %s", key, s.dir, strings.Join(keys(s.plugins), ", "))
+}
+
+func (s *Set) get(kind sdk.Kind, name string) (*process, error) {
+	key := string(kind) + "-" + name
+	p, ok := s.plugins[key]
+	if !ok {
+		return nil, s.unknown(key)
+	}
+	return p, nil
+}
+
+// Names lists the names of the plugins of a kind.
+func (s *Set) Names(kind sdk.Kind) []string {
+	var names []string
+	for _, key := range keys(s.plugins) {
+		if p := s.plugins[key]; p.kind == kind {
+			names = append(names, p.name)
+		}
+	}
+	return names
+}
+
+// Provider returns a provider plugin. Like the other two it survives the plugin's process: each call goes to the one that lives,
+// and starts it when there is none.
+func (s *Set) Provider(_ context.Context, name string) (sdk.Provider, error) {
+	p, err := s.get(sdk.KindProvider, name)
+	if err != nil {
+		return nil, err
+	}
+	return providerProxy{p}, nil
+}
+
+// Filter returns a filter plugin.
+func (s *Set) Filter(_ context.Context, name string) (sdk.Filter, error) {
+	p, err := s.get(sdk.KindFilter, name)
+	if err != nil {
+		return nil, err
+	}
+	return filterProxy{p}, nil
+}
+
+// Exporter returns an exporter plugin.
+func (s *Set) Exporter(_ context.Context, name string) (sdk.Exporter, error) {
+	p, err := s.get(sdk.KindExporter, name)
+	if err != nil {
+		return nil, err
+	}
+	return exporterProxy{p}, nil
+}
+
+// Status describes all plugins, by kind and name.
+func (s *Set) Status() []Status {
+	all := make([]Status, 0, len(s.plugins))
+	for _, key := range keys(s.plugins) {
+		all = append(all, s.plugins[key].status())
+	}
+	return all
+}
+
+// Close ends all plugin processes and waits for them. It is safe to call twice.
+func (s *Set) Close() error {
+	var wg sync.WaitGroup
+	for _, p := range s.plugins {
+		wg.Go(p.close)
+	}
+	wg.Wait()
+	s.launch.close()
+	return nil
+}
+
+type providerProxy struct{ p *process }
+
+// Create implements sdk.Provider.
+func (x providerProxy) Create(ctx context.Context, req sdk.CreateRequest) (out sdk.Sandbox, err error) {
+	err = x.p.use(ctx, func(c *sdk.Client) (err error) { out, err = c.Provider.Create(ctx, req); return err })
+	return out, err
+}
+
+// Get implements sdk.Provider.
+func (x providerProxy) Get(ctx context.Context, req sdk.GetRequest) (out sdk.Sandbox, err error) {
+	err = x.p.use(ctx, func(c *sdk.Client) (err error) { out, err = c.Provider.Get(ctx, req); return err })
+	return out, err
+}
+
+// List implements sdk.Provider.
+func (x providerProxy) List(ctx context.Context, req sdk.ListRequest) (out sdk.ListResponse, err error) {
+	err = x.p.use(ctx, func(c *sdk.Client) (err error) { out, err = c.Provider.List(ctx, req); return err })
+	return out, err
+}
+
+// Destroy implements sdk.Provider.
+func (x providerProxy) Destroy(ctx context.Context, req sdk.DestroyRequest) error {
+	return x.p.use(ctx, func(c *sdk.Client) error { return c.Provider.Destroy(ctx, req) })
+}
+
+type filterProxy struct{ p *process }
+
+// FilterCall implements sdk.Filter.
+func (x filterProxy) FilterCall(ctx context.Context, call sdk.Call) (out sdk.Outcome, err error) {
+	err = x.p.use(ctx, func(c *sdk.Client) (err error) { out, err = c.Filter.FilterCall(ctx, call); return err })
+	return out, err
+}
+
+// FilterResult implements sdk.Filter.
+func (x filterProxy) FilterResult(ctx context.Context, result sdk.Result) (out sdk.Outcome, err error) {
+	err = x.p.use(ctx, func(c *sdk.Client) (err error) { out, err = c.Filter.FilterResult(ctx, result); return err })
+	return out, err
+}
+
+type exporterProxy struct{ p *process }
+
+// Export implements sdk.Exporter.
+func (x exporterProxy) Export(
+	ctx context.Context, req sdk.ExportRequest, tar io.Reader, begin func(sdk.ExportHeader) error, out io.Writer,
+) error {
+	return x.p.use(ctx, func(c *sdk.Client) error { return c.Exporter.Export(ctx, req, tar, begin, out) })
+}

@@ -1,0 +1,132 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	pluginv1 "github.com/agcluster/agcluster/plugins/proto/agcluster/plugin/v1"
+)
+
+// ProtocolVersion is the version of the contract that this SDK speaks.
+const ProtocolVersion = 1
+
+// Handshake is what host and plugin must agree on before anything else. The cookie is no secret: it keeps people from starting a
+// plugin by hand.
+func Handshake() plugin.HandshakeConfig {
+	return plugin.HandshakeConfig{
+		ProtocolVersion: ProtocolVersion, MagicCookieKey: "AGCLUSTER_PLUGIN", MagicCookieValue: "9a1c5e7f3b2d4860",
+	}
+}
+
+// ServeConfig is a plugin: what it says of itself, how it takes its configuration, and exactly one of the three kinds.
+type ServeConfig struct {
+	Description Description
+	// Configure is called once before anything else; nil takes no configuration.
+	Configure func(ctx context.Context, req ConfigureRequest) error
+	Provider  Provider
+	Filter    Filter
+	Exporter  Exporter
+}
+
+func (c ServeConfig) check() error {
+	kinds := 0
+	for kind, is := range map[Kind]bool{
+		KindProvider: c.Provider != nil, KindFilter: c.Filter != nil, KindExporter: c.Exporter != nil,
+	} {
+		if is {
+			kinds++
+		}
+		if is != (kind == c.Description.Kind) {
+			return fmt.Errorf("the description's kind is %q, which is not what is served", c.Description.Kind)
+		}
+	}
+	if kinds != 1 {
+		return errors.New("a plugin is exactly one of provider, filter and exporter")
+	}
+	return nil
+}
+
+// Serve runs the plugin until the host ends it. It is all that main has to do. It fails at once when cfg is not one plugin.
+func Serve(cfg ServeConfig) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	plugin.Serve(&plugin.ServeConfig{
+		HandshakeConfig: Handshake(),
+		Plugins:         Plugins(&cfg),
+		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
+			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(math.MaxInt32))...)
+		},
+		Logger: Logger(cfg.Description.Name),
+	})
+	return nil
+}
+
+// maxMessage bounds one gRPC message, in bytes: the largest is a Result with its call.
+const maxMessage = 16 << 20
+
+// Logger is what a plugin logs with: JSON on standard error, which the host reads and passes on.
+func Logger(name string) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Debug, JSONFormat: true})
+}
+
+// Plugins is go-plugin's map of what a binary serves: one entry, called "plugin". A nil cfg is the host's side.
+func Plugins(cfg *ServeConfig) plugin.PluginSet {
+	return plugin.PluginSet{"plugin": &grpcPlugin{cfg: cfg}}
+}
+
+// Client is a plugin as the host sees it. Which of the three kinds answers, Describe says.
+type Client struct {
+	Base     Base
+	Provider Provider
+	Filter   Filter
+	Exporter Exporter
+}
+
+type grpcPlugin struct {
+	plugin.NetRPCUnsupportedPlugin
+	cfg *ServeConfig
+}
+
+var _ plugin.GRPCPlugin = (*grpcPlugin)(nil)
+
+// GRPCServer implements plugin.GRPCPlugin.
+func (p *grpcPlugin) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
+	pluginv1.RegisterBaseServiceServer(s, &baseServer{cfg: p.cfg})
+	if p.cfg.Provider != nil {
+		pluginv1.RegisterProviderServiceServer(s, &providerServer{impl: p.cfg.Provider})
+	}
+	if p.cfg.Filter != nil {
+		pluginv1.RegisterFilterServiceServer(s, &filterServer{impl: p.cfg.Filter})
+	}
+	if p.cfg.Exporter != nil {
+		pluginv1.RegisterExporterServiceServer(s, &exporterServer{impl: p.cfg.Exporter})
+	}
+	return nil
+}
+
+// GRPCClient implements plugin.GRPCPlugin.
+func (p *grpcPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return NewClient(conn), nil
+}
+
+// NewClient returns the host's side of a connection to a plugin.
+func NewClient(conn grpc.ClientConnInterface) *Client {
+	return &Client{
+		Base:     &baseClient{pluginv1.NewBaseServiceClient(conn)},
+		Provider: &providerClient{pluginv1.NewProviderServiceClient(conn)},
+		Filter:   &filterClient{pluginv1.NewFilterServiceClient(conn)},
+		Exporter: &exporterClient{pluginv1.NewExporterServiceClient(conn)},
+	}
+}
+
+// ClientOptions are the dial options that a host needs for messages of the largest size.
+func ClientOptions() []grpc.DialOption {
+	return []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(math.MaxInt32))}
+}
