@@ -12,12 +12,12 @@ import (
 // YAML names are the same.
 type Config struct {
 	// ID is 1 to 64 characters of [a-z0-9_-].
-	ID          string `json:"id"`
-	Name        string `json:"name"`
+	ID          string `json:"id" required:"false" doc:"1 to 64 characters of a-z, 0-9, _ and -."`
+	Name        string `json:"name" required:"false"`
 	Description string `json:"description,omitempty"`
 	Version     string `json:"version,omitempty"`
 	// AllowedTools are the tools the agent may use without asking: names the CLI knows or mcp__server__tool.
-	AllowedTools   []string                   `json:"allowed_tools"`
+	AllowedTools   []string                   `json:"allowed_tools" required:"false" doc:"Names of Claude Code's tools, or mcp__server__tool."`
 	SystemPrompt   SystemPrompt               `json:"system_prompt,omitzero"`
 	MCPServers     map[string]agent.MCPServer `json:"mcp_servers,omitempty"`
 	PermissionMode string                     `json:"permission_mode,omitempty"`

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc"
 
 	pluginv1 "github.com/agcluster/agcluster/plugins/proto/agcluster/plugin/v1"
@@ -63,7 +66,7 @@ func Serve(cfg ServeConfig) error {
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(math.MaxInt32))...)
 		},
-		Logger: Logger(cfg.Description.Name),
+		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Info, JSONFormat: true}),
 	})
 	return nil
 }
@@ -71,9 +74,14 @@ func Serve(cfg ServeConfig) error {
 // maxMessage bounds one gRPC message, in bytes: the largest is a Result with its call.
 const maxMessage = 16 << 20
 
-// Logger is what a plugin logs with: JSON on standard error, which the host reads and passes on.
-func Logger(name string) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Debug, JSONFormat: true})
+// Logger is what a plugin logs with: JSON lines on standard error, in the form that the host reads and passes on.
+func Logger(name string) *zap.Logger {
+	enc := zapcore.NewJSONEncoder(zapcore.EncoderConfig{
+		MessageKey: "@message", LevelKey: "@level", TimeKey: "@timestamp", NameKey: "@module",
+		EncodeLevel: zapcore.LowercaseLevelEncoder, EncodeDuration: zapcore.StringDurationEncoder,
+		EncodeTime: zapcore.TimeEncoderOfLayout("2006-01-02T15:04:05.000000Z07:00"),
+	})
+	return zap.New(zapcore.NewCore(enc, zapcore.Lock(os.Stderr), zapcore.DebugLevel)).Named(name)
 }
 
 // Plugins is go-plugin's map of what a binary serves: one entry, called "plugin". A nil cfg is the host's side.

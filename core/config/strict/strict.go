@@ -1,0 +1,271 @@
+// Package strict reads YAML and JSON the way people need it who wrote it by hand: an unknown key, a key given twice or a value of
+// the wrong type is an error that names the key and, in YAML, the line. It knows Go types by reflection and nothing of what they
+// mean.
+//
+// Why not the decoders' own strict modes: encoding/json names an unknown key without its place and stops at the first; yaml.v3
+// reports Go types instead of keys, turns 1.0 into a string silently, and expands aliases, which a few lines blow up to gigabytes.
+// Anchors, aliases and merge keys are therefore refused.
+package strict
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	// MaxBytes bounds a document.
+	MaxBytes = 1 << 20
+	maxDepth = 64
+)
+
+// Error is one thing that is wrong.
+type Error struct {
+	// Field is the path of the key, such as agents.frontend.tools[2]; empty is the document itself.
+	Field   string
+	Message string
+	// Line counts from 1; 0 is unknown.
+	Line int
+}
+
+// Error implements error.
+func (e Error) Error() string {
+	var b strings.Builder
+	if e.Line > 0 {
+		fmt.Fprintf(&b, "line %d: ", e.Line)
+	}
+	if e.Field != "" {
+		b.WriteString(e.Field + ": ")
+	}
+	b.WriteString(e.Message)
+	return b.String()
+}
+
+// Document is a parsed document: Data consists of map[string]any, []any, string, json.Number, bool and nil.
+type Document struct {
+	Data  any
+	lines map[string]int
+}
+
+// Line is where field stands, 0 if that is not known.
+func (d Document) Line(field string) int { return d.lines[field] }
+
+// At returns the error with its line filled in: that of its field, or of the nearest field around it.
+func (d Document) At(e Error) Error {
+	for field := e.Field; e.Line == 0; {
+		e.Line = d.lines[field]
+		i := strings.LastIndexAny(field, ".[")
+		if i < 0 {
+			break
+		}
+		field = field[:i]
+	}
+	return e
+}
+
+// YAML parses one document. An empty one has nil Data.
+func YAML(text []byte) (Document, error) {
+	d := Document{lines: map[string]int{}}
+	if err := checkText(text); err != nil {
+		return d, err
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	var root, more yaml.Node
+	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
+		return d, nil
+	} else if err != nil {
+		return d, Error{Message: strings.TrimPrefix(err.Error(), "yaml: ")}
+	}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return d, Error{Message: "holds more than one document", Line: more.Line}
+	}
+	var err error
+	d.Data, err = d.yaml(&root, "", 0)
+	return d, err
+}
+
+func checkText(text []byte) error {
+	switch {
+	case len(text) > MaxBytes:
+		return Error{Message: fmt.Sprintf("has %d bytes, more than %d", len(text), MaxBytes)}
+	case !utf8.Valid(text):
+		return Error{Message: "is no valid UTF-8"}
+	}
+	return nil
+}
+
+func (d Document) yaml(n *yaml.Node, field string, depth int) (any, error) {
+	fail := func(format string, args ...any) (any, error) {
+		return nil, Error{Field: field, Message: fmt.Sprintf(format, args...), Line: n.Line}
+	}
+	if field != "" {
+		d.lines[field] = n.Line
+	}
+	switch {
+	case depth > maxDepth:
+		return fail("is nested deeper than %d", maxDepth)
+	case n.Anchor != "" || n.Kind == yaml.AliasNode:
+		return fail("anchors and aliases are not allowed")
+	}
+	switch n.Kind {
+	case yaml.DocumentNode:
+		return d.yaml(n.Content[0], field, depth)
+	case yaml.MappingNode:
+		m := make(map[string]any, len(n.Content)/2)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Tag == "!!merge" {
+				return nil, Error{Field: field, Message: "keys must be plain strings", Line: key.Line}
+			}
+			at := Join(field, key.Value)
+			if _, twice := m[key.Value]; twice {
+				return nil, Error{Field: at, Message: "is given twice", Line: key.Line}
+			}
+			v, err := d.yaml(n.Content[i+1], at, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			d.lines[at] = key.Line
+			m[key.Value] = v
+		}
+		return m, nil
+	case yaml.SequenceNode:
+		list := make([]any, len(n.Content))
+		for i, item := range n.Content {
+			v, err := d.yaml(item, Index(field, i), depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list[i] = v
+		}
+		return list, nil
+	default:
+		v, err := scalar(n)
+		if err != nil {
+			return fail("%s", err)
+		}
+		return v, nil
+	}
+}
+
+func scalar(n *yaml.Node) (any, error) {
+	switch n.ShortTag() {
+	case "!!str", "!!timestamp":
+		return n.Value, nil
+	case "!!null":
+		return nil, nil //nolint:nilnil // a null is a value here
+	case "!!bool":
+		var b bool
+		err := n.Decode(&b)
+		return b, err
+	case "!!int":
+		var i int64
+		if err := n.Decode(&i); err != nil {
+			return nil, fmt.Errorf("%q is no number of 64 bits", n.Value)
+		}
+		return json.Number(strconv.FormatInt(i, 10)), nil
+	case "!!float":
+		var f float64
+		if err := n.Decode(&f); err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+			return nil, fmt.Errorf("%q is no finite number", n.Value)
+		}
+		text, err := json.Marshal(f)
+		return json.Number(text), err
+	default:
+		return nil, fmt.Errorf("the tag %s is not allowed", n.Tag)
+	}
+}
+
+// JSON parses one document. Lines are not known.
+func JSON(text []byte) (Document, error) {
+	if err := checkText(text); err != nil {
+		return Document{}, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	data, err := value(dec, "", 0)
+	if err != nil {
+		return Document{}, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Document{}, Error{Message: "holds more than one JSON value"}
+	}
+	return Document{Data: data}, nil
+}
+
+// value reads by tokens because that is how a key given twice is seen.
+func value(dec *json.Decoder, field string, depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, Error{Field: field, Message: fmt.Sprintf("is nested deeper than %d", maxDepth)}
+	}
+	token, err := dec.Token()
+	if err != nil {
+		return nil, syntax(err)
+	}
+	switch token {
+	case json.Delim('{'):
+		m := map[string]any{}
+		for dec.More() {
+			key, err := dec.Token()
+			if err != nil {
+				return nil, syntax(err)
+			}
+			name, _ := key.(string)
+			at := Join(field, name)
+			if _, twice := m[name]; twice {
+				return nil, Error{Field: at, Message: "is given twice"}
+			}
+			if m[name], err = value(dec, at, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		_, err := dec.Token()
+		return m, syntax(err)
+	case json.Delim('['):
+		list := []any{}
+		for dec.More() {
+			v, err := value(dec, Index(field, len(list)), depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err := dec.Token()
+		return list, syntax(err)
+	default:
+		return token, nil
+	}
+}
+
+func syntax(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return Error{Message: "the JSON ends too early"}
+	default:
+		return Error{Message: "is no valid JSON: " + err.Error()}
+	}
+}
+
+// Join is the path of key within field. A key that would be mistaken for a path is quoted.
+func Join(field, key string) string {
+	if key == "" || strings.ContainsAny(key, ".[]\"\n\r\t ") {
+		key = strconv.Quote(key)
+	}
+	if field == "" {
+		return key
+	}
+	return field + "." + key
+}
+
+// Index is the path of the i-th item of field, from 0.
+func Index(field string, i int) string { return fmt.Sprintf("%s[%d]", field, i) }
