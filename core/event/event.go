@@ -34,8 +34,20 @@ type header struct {
 // Types lists an empty value of every type, for those who generate schemas and clients.
 func Types() []Data {
 	return []Data{
-		User{}, Init{}, Text{}, TextDelta{}, Thinking{}, ToolUse{}, ToolResult{}, TodoUpdate{},
-		ApprovalRequired{}, ApprovalResolved{}, Verdict{}, Status{}, Error{}, Complete{},
+		User{},
+		Init{},
+		Text{},
+		TextDelta{},
+		Thinking{},
+		ToolUse{},
+		ToolResult{},
+		TodoUpdate{},
+		ApprovalRequired{},
+		ApprovalResolved{},
+		Verdict{},
+		Status{},
+		Error{},
+		Complete{},
 	}
 }
 

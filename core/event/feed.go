@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 type feedState int
@@ -11,7 +12,8 @@ const (
 	feedCurrent feedState = iota
 	// feedBehind: the ring no longer holds the event after the one asked for.
 	feedBehind
-	feedClosed
+	// feedEnded: nothing comes any more, and the ring holds nothing that the reader has not seen.
+	feedEnded
 )
 
 // load fetches the last number once. It may run twice at the same time; the higher answer stands.
@@ -35,7 +37,7 @@ func (f *feed) load(ctx context.Context, store Store, sessionID string) (int64, 
 func (f *feed) publish(events []Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
+	if f.ended != nil {
 		return
 	}
 	if n := len(events); events[n-1].ID > 0 {
@@ -43,27 +45,78 @@ func (f *feed) publish(events []Event) {
 	}
 	if f.readers == 0 {
 		// Nobody listens: the store has it all, memory needs none of it.
-		f.begin += int64(len(f.ring) + len(events))
-		f.ring = nil
+		f.begin += int64(len(events))
+		f.empty()
 		return
 	}
 	f.ring = append(f.ring, events...)
-	if over := len(f.ring) - ringSize; over > 0 {
-		// Drop half at once so that the copying is paid rarely.
-		over = max(over, ringSize/2)
-		f.ring = append([]Event(nil), f.ring[over:]...)
-		f.begin += int64(over)
+	for _, e := range events {
+		f.bytes += size(e.Data)
 	}
+	f.trim()
 	close(f.wake)
 	f.wake = make(chan struct{})
 }
 
-// join counts a reader in and returns the position from which it sees previews.
-func (f *feed) join() int64 {
+// trim drops the oldest entries of a ring that is over one of its limits, half of them at once so that the copying is paid rarely.
+func (f *feed) trim() {
+	if len(f.ring) <= ringSize && f.bytes <= ringBytes {
+		return
+	}
+	n := 0
+	for ; n < len(f.ring) && (len(f.ring)-n > ringSize/2 || f.bytes > ringBytes/2); n++ {
+		f.bytes -= size(f.ring[n].Data)
+	}
+	f.ring = slices.Clone(f.ring[n:])
+	f.begin += int64(n)
+}
+
+func (f *feed) empty() {
+	f.begin += int64(len(f.ring))
+	f.ring, f.bytes = nil, 0
+}
+
+// size is about how many bytes an event takes in memory.
+func size(d Data) int {
+	const fixed = 256
+	switch d := d.(type) {
+	case User:
+		return fixed + len(d.Content)
+	case Text:
+		return fixed + len(d.Content)
+	case TextDelta:
+		return fixed + len(d.Content)
+	case Thinking:
+		return fixed + len(d.Content)
+	case ToolUse:
+		return fixed + len(d.Input) + len(d.Arguments)
+	case ToolResult:
+		return fixed + len(d.Output)
+	case ApprovalRequired:
+		return fixed + len(d.Input) + len(d.Arguments)
+	case TodoUpdate:
+		n := fixed
+		for _, t := range d.Todos {
+			n += len(t.Content) + len(t.ActiveForm)
+		}
+		return n
+	case Init:
+		n := fixed
+		for _, t := range d.Tools {
+			n += len(t)
+		}
+		return n
+	default:
+		return fixed
+	}
+}
+
+// join counts in a reader that has seen the events up to after. It sees the previews from now on.
+func (f *feed) join(after int64) *reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.readers++
-	return f.begin + int64(len(f.ring))
+	return &reader{after: after, previews: f.begin + int64(len(f.ring))}
 }
 
 func (f *feed) leave() {
@@ -71,58 +124,83 @@ func (f *feed) leave() {
 	defer f.mu.Unlock()
 	f.readers--
 	if f.readers == 0 {
-		f.begin += int64(len(f.ring))
-		f.ring = nil
+		f.empty()
 	}
 }
 
-func (f *feed) close() {
+func (f *feed) end(why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.closed {
-		f.closed = true
+	if f.ended == nil {
+		f.ended = why
 		close(f.wake)
 	}
 }
 
-// since returns what a reader that has seen events up to after and ring positions up to pos gets next, the position after it, and
-// a channel that closes when there is more.
-func (f *feed) since(after, pos int64, previews bool) ([]Event, int64, <-chan struct{}, feedState) {
+func (f *feed) why() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
-		return nil, pos, nil, feedClosed
-	}
-	end := f.begin + int64(len(f.ring))
-	start := max(pos, f.begin)
+	return f.ended
+}
+
+// reader is where one follower stands.
+type reader struct {
+	// after is the number of the newest event it has seen.
+	after int64
+	// seen is the ring position up to which there is nothing left for it; previews is the one from which it gets previews.
+	seen, previews int64
+}
+
+// since returns what r gets next and a channel that closes when there is more. It moves r's positions; its number moves with what
+// is passed on.
+func (f *feed) since(r *reader, previews bool) ([]Event, <-chan struct{}, feedState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var batch []Event
-	next := after
-	for i := f.firstAbove(after); i < len(f.ring); i++ {
+	next := r.after
+	for i := f.firstAbove(r); i < len(f.ring); i++ {
 		e := f.ring[i]
 		switch {
 		case e.ID > 0:
 			if e.ID != next+1 {
-				return nil, pos, nil, feedBehind
+				return nil, nil, f.behind()
 			}
 			next = e.ID
 			batch = append(batch, e)
-		case previews && f.begin+int64(i) >= start:
+		case previews && f.begin+int64(i) >= r.previews:
 			batch = append(batch, e)
 		}
 	}
 	if next < f.last {
-		return nil, pos, nil, feedBehind
+		return nil, nil, f.behind()
 	}
-	return batch, end, f.wake, feedCurrent
+	r.seen = f.begin + int64(len(f.ring))
+	r.previews = r.seen
+	if f.ended != nil && len(batch) == 0 {
+		return nil, nil, feedEnded
+	}
+	return batch, f.wake, feedCurrent
 }
 
-// firstAbove is the index after the newest ring entry whose number is at most after: what stands before it, previews included,
-// is older than what the reader has seen.
-func (f *feed) firstAbove(after int64) int {
-	for i := len(f.ring) - 1; i >= 0; i-- {
-		if id := f.ring[i].ID; id > 0 && id <= after {
+// behind says where a reader finds what the ring does not hold. It needs mu.
+func (f *feed) behind() feedState {
+	if f.ended != nil {
+		return feedEnded
+	}
+	return feedBehind
+}
+
+// firstAbove is the index of the first ring entry that is news to r. What stands before an event that it has seen, previews
+// included, is older than that event; so is the whole ring when r has read from the store what is not published yet. It needs mu.
+func (f *feed) firstAbove(r *reader) int {
+	if r.after > f.last {
+		return len(f.ring)
+	}
+	first := int(max(r.seen-f.begin, 0))
+	for i := len(f.ring) - 1; i >= first; i-- {
+		if id := f.ring[i].ID; id > 0 && id <= r.after {
 			return i + 1
 		}
 	}
-	return 0
+	return first
 }

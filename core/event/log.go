@@ -8,15 +8,22 @@ import (
 	"time"
 )
 
-// ErrClosed ends Follow when the session's log was removed or the host shuts down.
-var ErrClosed = errors.New("event log closed")
+// ErrClosed ends Follow when the session's log was removed; ErrShutdown when the host shuts down, and there is more to come.
+var (
+	ErrClosed   = errors.New("event log closed")
+	ErrShutdown = errors.New("event log shut down")
+)
 
 const (
 	// ringSize bounds the recent entries kept in memory for a session that somebody follows. A reader that falls further behind
 	// reads numbered events from the store, and misses previews only.
 	ringSize = 1024
-	// pageSize is how many events one read of the store fetches.
-	pageSize = 256
+	// ringBytes bounds the same in bytes: a sandbox decides how large its events are.
+	ringBytes = 8 << 20
+	// pageMin and pageMax bound how many events one read of the store fetches; it is more while they are small together.
+	pageMin   = 8
+	pageMax   = 256
+	pageBytes = 256 << 10
 )
 
 // Store keeps events for good. Methods are safe for concurrent use.
@@ -53,17 +60,19 @@ type feed struct {
 	last    int64
 	readers int
 	ring    []Event
+	bytes   int
 	// begin is the position of ring[0]; positions only grow.
-	begin  int64
-	wake   chan struct{}
-	closed bool
+	begin int64
+	wake  chan struct{}
+	// ended says why there is no more to come; nil while there is.
+	ended error
 }
 
 func (l *Log) feed(id string) (*feed, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.shut {
-		return nil, ErrClosed
+		return nil, ErrShutdown
 	}
 	f := l.feeds[id]
 	if f == nil {
@@ -75,6 +84,9 @@ func (l *Log) feed(id string) (*feed, error) {
 
 // Append numbers and keeps data as events of the given turn (0 is outside any), then fans them out. Either all are kept or none.
 func (l *Log) Append(ctx context.Context, sessionID string, turn int64, data ...Data) ([]Event, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
 	f, err := l.feed(sessionID)
 	if err != nil {
 		return nil, err
@@ -114,7 +126,7 @@ func (l *Log) Preview(sessionID string, turn int64, data Data) {
 	f.publish([]Event{{Turn: turn, Time: time.Now().UTC(), Data: data}})
 }
 
-// Read calls fn for up to limit kept events above after, in order.
+// Read returns up to limit kept events above after, in order.
 func (l *Log) Read(ctx context.Context, sessionID string, after int64, limit int) ([]Event, error) {
 	events, err := l.store.ReadEvents(ctx, sessionID, after, limit)
 	if err != nil {
@@ -124,8 +136,8 @@ func (l *Log) Read(ctx context.Context, sessionID string, after int64, limit int
 }
 
 // Follow calls fn for every event above after, first the kept ones, then those to come, each once and in order, until ctx ends,
-// fn fails, or the log is closed (ErrClosed). With previews, it also passes those published meanwhile, as far as fn keeps up.
-// fn runs on the caller's goroutine; a slow one delays nobody else.
+// fn fails, or the log ends (ErrClosed, ErrShutdown); what memory holds at that moment is still passed on. With previews, it also
+// passes those published meanwhile, as far as fn keeps up. fn runs on the caller's goroutine; a slow one delays nobody else.
 func (l *Log) Follow(ctx context.Context, sessionID string, after int64, previews bool, fn func(Event) error) error {
 	f, err := l.feed(sessionID)
 	if err != nil {
@@ -134,28 +146,23 @@ func (l *Log) Follow(ctx context.Context, sessionID string, after int64, preview
 	if _, err := f.load(ctx, l.store, sessionID); err != nil {
 		return err
 	}
-	pos := f.join()
+	r := f.join(after)
 	defer f.leave()
+	page := pageMin
 	for {
-		batch, next, wake, state := f.since(after, pos, previews)
-		switch state {
-		case feedClosed:
-			return ErrClosed
-		case feedBehind:
-			if batch, err = l.Read(ctx, sessionID, after, pageSize); err != nil {
+		batch, wake, state := f.since(r, previews)
+		switch {
+		case state == feedEnded:
+			return f.why()
+		case state == feedBehind:
+			if batch, err = l.missed(ctx, sessionID, r.after, &page); err != nil {
 				return err
 			}
-			if len(batch) == 0 {
-				return fmt.Errorf("following %s: events after %d are missing from the store", sessionID, after)
-			}
-		case feedCurrent:
-			pos = next
-			if len(batch) == 0 {
-				select {
-				case <-wake:
-				case <-ctx.Done():
-					return fmt.Errorf("following %s: %w", sessionID, ctx.Err())
-				}
+		case len(batch) == 0:
+			select {
+			case <-wake:
+			case <-ctx.Done():
+				return fmt.Errorf("following %s: %w", sessionID, ctx.Err())
 			}
 		}
 		for _, e := range batch {
@@ -163,10 +170,38 @@ func (l *Log) Follow(ctx context.Context, sessionID string, after int64, preview
 				return err
 			}
 			if e.ID > 0 {
-				after = e.ID
+				r.after = e.ID
 			}
 		}
 	}
+}
+
+// missed reads what a reader gets from the store, because memory has it no more, and adapts the size of the next page.
+func (l *Log) missed(ctx context.Context, sessionID string, after int64, page *int) ([]Event, error) {
+	batch, err := l.Read(ctx, sessionID, after, *page)
+	if err != nil {
+		return nil, err
+	}
+	if len(batch) == 0 {
+		last, err := l.store.LastEventID(ctx, sessionID)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("reading the last event number of %s: %w", sessionID, err)
+		case last == 0:
+			return nil, ErrClosed // removed, and about to be forgotten
+		}
+		return nil, fmt.Errorf("following %s: events after %d are missing from the store", sessionID, after)
+	}
+	bytes := 0
+	for _, e := range batch {
+		bytes += size(e.Data)
+	}
+	if bytes < pageBytes {
+		*page = min(*page*2, pageMax)
+	} else {
+		*page = pageMin
+	}
+	return batch, nil
 }
 
 // Forget drops a session's live end and ends its followers. The kept events are the store's business.
@@ -176,17 +211,17 @@ func (l *Log) Forget(sessionID string) {
 	delete(l.feeds, sessionID)
 	l.mu.Unlock()
 	if f != nil {
-		f.close()
+		f.end(ErrClosed)
 	}
 }
 
-// Close ends all followers; later calls return ErrClosed. It is safe to call twice.
+// Close ends all followers; they and later calls get ErrShutdown. It is safe to call twice.
 func (l *Log) Close() {
 	l.mu.Lock()
 	feeds := l.feeds
 	l.feeds, l.shut = map[string]*feed{}, true
 	l.mu.Unlock()
 	for _, f := range feeds {
-		f.close()
+		f.end(ErrShutdown)
 	}
 }

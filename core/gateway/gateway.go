@@ -33,6 +33,8 @@ type Session struct {
 	Key func() (string, bool)
 	// Meter is called once for every answer, with what it used.
 	Meter func(event.Usage)
+	// Results judges tool results that go to the model; nil lets all pass.
+	Results Results
 }
 
 // Gateway forwards to one upstream. It is safe for concurrent use.
@@ -91,7 +93,12 @@ func (g *Gateway) Handler(s Session) http.Handler {
 			refuse(w, http.StatusUnauthorized, "authentication_error", "the host holds no key for this session; send a request with your key first")
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+		if r.Method == http.MethodPost {
+			if err := screen(w, r, s.Results); err != nil {
+				g.fail(w, r, s, err)
+				return
+			}
+		}
 		proxy.ServeHTTP(w, r)
 	})
 }
@@ -136,7 +143,7 @@ func (g *Gateway) respond(r *http.Response, s Session) error {
 	return nil
 }
 
-var errRedirect = errors.New("the upstream answered with a redirect") //nolint:gochecknoglobals // a sentinel
+var errRedirect = errors.New("the upstream answered with a redirect")
 
 // mask takes the key out of an upstream's error, in case it echoes it.
 func mask(r *http.Response, s Session) error {
@@ -172,6 +179,8 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, s Session, err er
 		// The client has gone; nobody reads an answer.
 	case errors.Is(err, errRedirect):
 		refuse(w, http.StatusBadGateway, "api_error", err.Error())
+	case errors.Is(err, errBody):
+		refuse(w, http.StatusBadRequest, "invalid_request_error", err.Error())
 	default:
 		text := err.Error()
 		if key, ok := s.Key(); ok && key != "" {

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"fmt"
+	"path"
 
 	"github.com/agcluster/agcluster/core/event"
 	"github.com/agcluster/agcluster/core/policy"
@@ -38,7 +39,8 @@ func NewFiles(g *Guard, sessions Sessions) *Files { return &Files{g, sessions} }
 // Path judges one access (op is read, write, delete or list) to a path relative to /workspace. A refusal is a *DeniedError.
 func (f *Files) Path(ctx context.Context, sessionID, op, rel string) error {
 	return f.judge(ctx, sessionID, policy.GatePathAccess, Access{
-		Op: op, Path: clean(rel, session.Workspace), Raw: rel, Source: "api",
+		// Not clean: here "~" is a file called so, and nothing is absolute.
+		Op: op, Path: path.Join(session.Workspace, rel), Raw: rel, Source: "api",
 	})
 }
 

@@ -1,15 +1,11 @@
 package plugin
 
-import (
-	"runtime"
-	"sync"
-)
+import "runtime"
 
 // launcher runs functions on one OS thread that lives as long as the launcher. A plugin dies with the thread that forked it
 // (Pdeathsig follows the thread, not the process), and Go ends threads as it likes.
 type launcher struct {
 	work chan func()
-	once sync.Once
 	done chan struct{}
 }
 
@@ -36,7 +32,8 @@ func (l *launcher) run(f func()) {
 	<-ran
 }
 
+// close is called once.
 func (l *launcher) close() {
-	l.once.Do(func() { close(l.work) })
+	close(l.work)
 	<-l.done
 }

@@ -3,6 +3,7 @@ package plugin
 import (
 	"io"
 	"log"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/zap"
@@ -32,6 +33,8 @@ func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 		to = zapcore.ErrorLevel
 	case level == hclog.Warn:
 		to = zapcore.WarnLevel
+	case level == hclog.Info:
+		to = zapcore.InfoLevel
 	}
 	s.z.Log(to, msg, fields...)
 }
@@ -48,4 +51,17 @@ func (q quiet) ResetNamed(string) hclog.Logger { return q }
 // StandardLogger implements hclog.Logger.
 func (q quiet) StandardLogger(*hclog.StandardLoggerOptions) *log.Logger {
 	return zap.NewStdLog(zap.NewNop())
+}
+
+// printed passes what a plugin prints, on either of its streams, on to its log.
+type printed struct{ z *zap.Logger }
+
+// Write implements io.Writer.
+func (p printed) Write(b []byte) (int, error) {
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" {
+			p.z.Debug(line)
+		}
+	}
+	return len(b), nil
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,9 @@ import (
 
 	"github.com/agcluster/agcluster/plugins/sdk"
 )
+
+// maxRunDir leaves room in a unix socket's address (107 bytes) for /s/plugin-dir0123456789/plugin0123456789.
+const maxRunDir = 107 - 40
 
 // Config says where plugins are and what they get.
 type Config struct {
@@ -65,6 +69,7 @@ type Set struct {
 	plugins map[string]*process
 	dir     string
 	launch  *launcher
+	once    sync.Once
 }
 
 // Open finds the plugins in cfg.Dir. It starts none: a plugin starts at its first use, so that one that is broken and unused
@@ -75,25 +80,19 @@ func Open(cfg Config, log *zap.Logger) (*Set, error) {
 		return nil, fmt.Errorf("looking for plugins: %w", err)
 	}
 	s := &Set{plugins: map[string]*process{}, dir: cfg.Dir, launch: newLauncher()}
+	form := regexp.MustCompile(`^(provider|filter|exporter)-([a-z][a-z0-9-]{0,31})$`)
 	for _, e := range entries {
-		kind, name, ok := strings.Cut(e.Name(), "-")
-		if !ok || e.IsDir() || !slices.Contains([]sdk.Kind{sdk.KindProvider, sdk.KindFilter, sdk.KindExporter}, sdk.Kind(kind)) {
+		path := filepath.Join(cfg.Dir, e.Name())
+		parts := form.FindStringSubmatch(e.Name())
+		if st, err := os.Stat(path); parts == nil || err != nil || !st.Mode().IsRegular() {
+			log.Warn("not a plugin: a file called KIND-NAME is needed, with the kind provider, filter or exporter", zap.String("path", path))
 			continue
 		}
-		options := cfg.Options[e.Name()]
-		if options == nil {
-			options = map[string]any{}
-		}
-		raw, err := json.Marshal(options)
+		p, err := newProcess(cfg, sdk.Kind(parts[1]), parts[2], path, s.launch, log)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("plugins.options.%s: %w", e.Name(), err), s.Close())
+			return nil, errors.Join(err, s.Close())
 		}
-		s.plugins[e.Name()] = &process{
-			key: e.Name(), kind: sdk.Kind(kind), name: name, path: filepath.Join(cfg.Dir, e.Name()), hostID: cfg.HostID,
-			dataDir: filepath.Join(cfg.DataDir, e.Name()), runDir: filepath.Join(cfg.RunDir, e.Name()),
-			pin: strings.TrimPrefix(cfg.Pins[e.Name()], "sha256:"), options: raw, launch: s.launch,
-			log: log.Named(e.Name()), gate: make(chan struct{}, 1),
-		}
+		s.plugins[p.key] = p
 	}
 	for _, named := range [][]string{keys(cfg.Pins), keys(cfg.Options)} {
 		for _, key := range named {
@@ -103,6 +102,29 @@ func Open(cfg Config, log *zap.Logger) (*Set, error) {
 		}
 	}
 	return s, nil
+}
+
+func newProcess(cfg Config, kind sdk.Kind, name, path string, launch *launcher, log *zap.Logger) (*process, error) {
+	key := string(kind) + "-" + name
+	p := &process{
+		key: key, kind: kind, name: name, path: path, hostID: cfg.HostID,
+		dataDir: filepath.Join(cfg.DataDir, key), runDir: filepath.Join(cfg.RunDir, key),
+		pin: strings.TrimPrefix(cfg.Pins[key], "sha256:"), launch: launch, endTimeout: endTimeout,
+		log: log.Named(key), gate: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
+	if len(p.runDir) > maxRunDir {
+		return nil, fmt.Errorf("plugin %s: its run folder %s has %d bytes, more than %d: unix sockets are made below it; fix: a shorter run_dir",
+			key, p.runDir, len(p.runDir), maxRunDir)
+	}
+	options := cfg.Options[key]
+	if options == nil {
+		options = map[string]any{}
+	}
+	var err error
+	if p.options, err = json.Marshal(options); err != nil {
+		return nil, fmt.Errorf("plugins.options.%s: %w", key, err)
+	}
+	return p, nil
 }
 
 func keys[V any](m map[string]V) []string {
@@ -175,14 +197,16 @@ func (s *Set) Status() []Status {
 	return all
 }
 
-// Close ends all plugin processes and waits for them. It is safe to call twice.
+// Close ends all plugin processes and waits for them: each is asked to end and killed when it does not. It is safe to call twice.
 func (s *Set) Close() error {
-	var wg sync.WaitGroup
-	for _, p := range s.plugins {
-		wg.Go(p.close)
-	}
-	wg.Wait()
-	s.launch.close()
+	s.once.Do(func() {
+		var wg sync.WaitGroup
+		for _, p := range s.plugins {
+			wg.Go(p.close)
+		}
+		wg.Wait()
+		s.launch.close()
+	})
 	return nil
 }
 

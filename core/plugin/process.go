@@ -8,29 +8,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/hashicorp/go-plugin/runner"
 	"go.uber.org/zap"
 
 	"github.com/agcluster/agcluster/plugins/sdk"
 )
 
-const (
-	startTimeout = 30 * time.Second
-	backoffMin   = 100 * time.Millisecond
-	backoffMax   = 30 * time.Second
-	// healthyAfter is how long a process must have lived for its successor to start without delay.
-	healthyAfter = time.Minute
-)
+const startTimeout = 30 * time.Second
 
-var errClosed = errors.New("the host is shutting down") //nolint:gochecknoglobals // a sentinel
+var errClosed = errors.New("the host is shutting down")
 
 // process is one plugin over all the processes it lives in.
 type process struct {
@@ -39,34 +34,44 @@ type process struct {
 	hostID, dataDir, runDir string
 	pin                     string
 	options                 []byte
+	endTimeout              time.Duration
 	launch                  *launcher
 	log                     *zap.Logger
 
 	// gate is held while a process is being started.
 	gate chan struct{}
+	// stop is closed by close.
+	stop chan struct{}
 
-	mu          sync.Mutex
-	client      *plugin.Client
-	rpc         *sdk.Client
+	mu sync.Mutex
+	// alive is the process that runs, starting the one that is about to.
+	alive       *generation
+	starting    *child
 	description sdk.Description
-	started     time.Time
-	failures    int
-	notBefore   time.Time
+	backoff     backoff
 	starts      int
 	lastError   string
 	closed      bool
 }
 
+// generation is one process of a plugin with the host's connection to it.
+type generation struct {
+	rpc     *sdk.Client
+	client  *plugin.Client
+	child   *child
+	started time.Time
+}
+
 // use calls fn with a client of a live process. When the process dies in the call, the caller gets sdk.ErrPluginExited at once and
 // the next use starts another process.
 func (p *process) use(ctx context.Context, fn func(*sdk.Client) error) error {
-	rpc, err := p.live(ctx)
+	g, err := p.live(ctx)
 	if err != nil {
 		return fmt.Errorf("plugin %s: %w", p.key, err)
 	}
-	err = fn(rpc)
+	err = fn(g.rpc)
 	if errors.Is(err, sdk.ErrPluginExited) {
-		p.bury(rpc)
+		p.bury(g)
 	}
 	if err != nil {
 		return fmt.Errorf("plugin %s: %w", p.key, err)
@@ -74,150 +79,197 @@ func (p *process) use(ctx context.Context, fn func(*sdk.Client) error) error {
 	return nil
 }
 
-// live returns the client of the process that runs, after starting one if need be.
-func (p *process) live(ctx context.Context) (*sdk.Client, error) {
-	if rpc := p.running(); rpc != nil {
-		return rpc, nil
+// live returns the process that runs, after starting one if need be.
+func (p *process) live(ctx context.Context) (*generation, error) {
+	if g := p.running(); g != nil {
+		return g, nil
 	}
 	select {
 	case p.gate <- struct{}{}:
 		defer func() { <-p.gate }()
+	case <-p.stop:
+		return nil, errClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if rpc := p.running(); rpc != nil {
-		return rpc, nil
+	if g := p.running(); g != nil {
+		return g, nil
 	}
-	p.mu.Lock()
-	wait, closed := time.Until(p.notBefore), p.closed
-	p.mu.Unlock()
-	if closed {
-		return nil, errClosed
+	if err := p.hold(ctx); err != nil {
+		return nil, err
 	}
-	if wait > 0 {
-		// Back-off: a plugin that dies again and again must not eat the machine.
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	rpc, err := p.start(ctx)
+	g, err := p.start(ctx)
 	if err != nil {
 		p.mu.Lock()
 		p.lastError = err.Error()
-		p.delay()
+		p.backoff.failed(time.Now(), 0)
 		p.mu.Unlock()
 		return nil, err
 	}
-	return rpc, nil
+	return g, nil
 }
 
-func (p *process) running() *sdk.Client {
+// hold waits until a process may be started.
+func (p *process) hold(ctx context.Context) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.rpc == nil {
+	wait, failures, last, closed := p.backoff.wait(time.Now()), p.backoff.failures, p.lastError, p.closed
+	p.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	if wait > patience {
+		return fmt.Errorf("it failed %d times and is tried again in %s: %s", failures, wait.Round(100*time.Millisecond), last)
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-p.stop:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *process) running() *generation {
+	p.mu.Lock()
+	g := p.alive
+	p.mu.Unlock()
+	if g != nil && g.client.Exited() {
+		p.bury(g)
 		return nil
 	}
-	if p.client.Exited() {
-		p.buried()
-		return nil
-	}
-	return p.rpc
+	return g
 }
 
-// bury forgets a process that has died.
-func (p *process) bury(rpc *sdk.Client) {
+// bury ends what is left of a process that has died, such as one that only lost its connection, and forgets it.
+func (p *process) bury(g *generation) {
+	// go-plugin closes its connection in Kill, also when there is nothing left to kill.
+	g.child.kill()
+	g.client.Kill()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rpc == rpc {
-		// What is left of it, such as a process that only lost its connection, must not run on unwatched.
-		p.client.Kill()
-		p.buried()
+	if p.alive != g {
+		return
 	}
+	p.alive = nil
+	p.lastError = fmt.Sprintf("%v: %s", sdk.ErrPluginExited, g.child.state())
+	p.backoff.failed(time.Now(), time.Since(g.started))
+	p.log.Warn("plugin has exited", zap.String("state", g.child.state()), zap.Int("failures", p.backoff.failures))
 }
 
-// buried needs mu.
-func (p *process) buried() {
-	p.log.Warn("plugin has exited")
-	p.rpc, p.client = nil, nil
-	p.lastError = sdk.ErrPluginExited.Error()
-	if time.Since(p.started) > healthyAfter {
-		p.failures = 0
-	}
-	p.delay()
-}
-
-// delay needs mu.
-func (p *process) delay() {
-	wait := min(backoffMin<<min(p.failures, 20), backoffMax)
-	// The first restart is at once: most crashes are single ones, and somebody is waiting.
-	if p.failures == 0 {
-		wait = 0
-	}
-	p.failures++
-	p.notBefore = time.Now().Add(wait + time.Duration(rand.Int64N(int64(wait)/4+1))) //nolint:gosec // jitter is no secret
-}
-
-func (p *process) start(ctx context.Context) (*sdk.Client, error) {
+func (p *process) start(ctx context.Context) (*generation, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()
-	sockets, run := p.runDir+"/s", p.runDir+"/r"
+	sockets, run, err := p.folders()
+	if err != nil {
+		return nil, err
+	}
+	binary, err := p.verify()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = binary.Close() }() // only read
+	g := &generation{started: time.Now()}
+	g.client = plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig: sdk.Handshake(), Plugins: sdk.Plugins(), SkipHostEnv: true, AutoMTLS: true,
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC}, GRPCDialOptions: sdk.ClientOptions(),
+		Logger: hclogger(p.log), Stderr: io.Discard, SyncStdout: printed{p.log}, SyncStderr: printed{p.log}, StartTimeout: startTimeout,
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: sockets},
+		RunnerFunc: func(_ hclog.Logger, like *exec.Cmd, _ string) (runner.Runner, error) {
+			c, err := newChild(p.command(binary, like.Env, run), p.launch, p.endTimeout)
+			if err != nil {
+				return nil, err
+			}
+			g.child = c
+			return c, p.begin(c)
+		},
+	})
+	defer p.begun()
+	if err := p.connect(ctx, g, run); err != nil {
+		if g.child != nil {
+			g.child.kill()
+		}
+		g.client.Kill()
+		return nil, err
+	}
+	return g, nil
+}
+
+// folders empties and makes the folders of a process: for its sockets, and for what it keeps for this run.
+func (p *process) folders() (sockets, run string, err error) {
+	sockets, run = filepath.Join(p.runDir, "s"), filepath.Join(p.runDir, "r")
 	// A process that was killed leaves its sockets; nobody else uses these folders.
 	if err := os.RemoveAll(p.runDir); err != nil {
-		return nil, fmt.Errorf("emptying its run folder: %w", err)
+		return "", "", fmt.Errorf("emptying its run folder: %w", err)
 	}
 	for _, dir := range []string{p.runDir, sockets, run, p.dataDir} {
 		if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // sandboxes run as another user and pass through
-			return nil, fmt.Errorf("making its folders: %w", err)
+			return "", "", fmt.Errorf("making its folders: %w", err)
 		}
 	}
-	secure, err := p.secure()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(p.path) //nolint:gosec // the operator's plugin folder says what runs
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=" + p.dataDir, "TMPDIR=" + run, "PLUGIN_UNIX_SOCKET_DIR=" + sockets}
+	return sockets, run, nil
+}
+
+// command is the plugin's binary with an environment of its own: what go-plugin needs, and nothing of the host's.
+func (p *process) command(binary *os.File, handshake []string, run string) *exec.Cmd {
+	cmd := exec.Command(p.path) //nolint:noctx // it outlives the call that starts it
+	// The file that was verified is executed, whatever stands at its path by now.
+	cmd.Path = fmt.Sprintf("/proc/self/fd/%d", binary.Fd())
+	cmd.Env = append([]string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=" + p.dataDir, "TMPDIR=" + run,
+	}, handshake...)
+	// A process group of its own keeps a terminal's Ctrl-C from it: the host ends it, in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	client := plugin.NewClient(&plugin.ClientConfig{
-		HandshakeConfig: sdk.Handshake(), Plugins: sdk.Plugins(nil), Cmd: cmd, SkipHostEnv: true, AutoMTLS: true,
-		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC}, GRPCDialOptions: sdk.ClientOptions(), SecureConfig: secure,
-		Logger: hclogger(p.log), Stderr: io.Discard, SyncStdout: io.Discard, SyncStderr: io.Discard, StartTimeout: startTimeout,
-		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: sockets},
-	})
-	var protocol plugin.ClientProtocol
-	p.launch.run(func() { protocol, err = client.Client() })
+	return cmd
+}
+
+// begin and begun let close see the process that is being started.
+func (p *process) begin(c *child) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errClosed
+	}
+	p.starting = c
+	return nil
+}
+
+func (p *process) begun() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.starting = nil
+}
+
+// connect starts the process, checks and configures it, and makes it the one that lives.
+func (p *process) connect(ctx context.Context, g *generation, run string) error {
+	protocol, err := g.client.Client()
 	if err != nil {
-		client.Kill()
-		return nil, fmt.Errorf("starting it: %w", err)
+		return fmt.Errorf("starting it: %w", err)
 	}
 	raw, err := protocol.Dispense("plugin")
 	if err != nil {
-		client.Kill()
-		return nil, fmt.Errorf("starting it: %w", err)
+		return fmt.Errorf("starting it: %w", err)
 	}
 	rpc, ok := raw.(*sdk.Client)
 	if !ok {
-		client.Kill()
-		return nil, errors.New("starting it: an unexpected client")
+		return errors.New("starting it: an unexpected client")
 	}
 	description, err := p.introduce(ctx, rpc, run)
 	if err != nil {
-		client.Kill()
-		return nil, err
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		client.Kill()
-		return nil, errClosed
+		return errClosed
 	}
-	p.client, p.rpc, p.description, p.started = client, rpc, description, time.Now()
+	g.rpc = rpc
+	p.alive, p.description = g, description
 	p.starts++
 	p.lastError = ""
-	return rpc, nil
+	return nil
 }
 
 // introduce checks what the plugin says of itself and configures it.
@@ -240,41 +292,27 @@ func (p *process) introduce(ctx context.Context, rpc *sdk.Client, runDir string)
 	return d, nil
 }
 
-func checkOptions(schema, options []byte) error {
-	if len(schema) == 0 {
-		if string(options) != "{}" {
-			return errors.New("it takes no options")
-		}
-		return nil
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
+// verify opens the binary and compares it with its pin.
+func (p *process) verify() (*os.File, error) {
+	f, err := os.Open(p.path)
 	if err != nil {
-		return fmt.Errorf("reading its schema: %w", err)
+		return nil, fmt.Errorf("opening it: %w", err)
 	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("options.json", doc); err != nil {
-		return fmt.Errorf("reading its schema: %w", err)
-	}
-	s, err := c.Compile("options.json")
-	if err != nil {
-		return fmt.Errorf("reading its schema: %w", err)
-	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(options))
-	if err != nil {
-		return fmt.Errorf("reading the options: %w", err)
-	}
-	return s.Validate(value)
-}
-
-func (p *process) secure() (*plugin.SecureConfig, error) {
 	if p.pin == "" {
-		return nil, nil
+		return f, nil
 	}
-	sum, err := hex.DecodeString(p.pin)
-	if err != nil || len(sum) != sha256.Size {
-		return nil, fmt.Errorf("plugins.pins.%s: a sha256 digest of 64 hex digits is needed", p.key)
+	want, err := hex.DecodeString(p.pin)
+	if err != nil || len(want) != sha256.Size {
+		return nil, errors.Join(fmt.Errorf("plugins.pins.%s: a sha256 digest of 64 hex digits is needed", p.key), f.Close())
 	}
-	return &plugin.SecureConfig{Checksum: sum, Hash: sha256.New()}, nil
+	got := sha256.New()
+	if _, err := io.Copy(got, f); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading it: %w", err), f.Close())
+	}
+	if !bytes.Equal(got.Sum(nil), want) {
+		return nil, errors.Join(fmt.Errorf("its digest is %x, the pinned one is %x", got.Sum(nil), want), f.Close())
+	}
+	return f, nil
 }
 
 func (p *process) status() Status {
@@ -285,25 +323,27 @@ func (p *process) status() Status {
 		State: StateStopped, Restarts: max(0, p.starts-1), LastError: p.lastError,
 	}
 	switch {
-	case p.rpc != nil && !p.client.Exited():
-		s.State = StateRunning
-		if r := p.client.ReattachConfig(); r != nil {
-			s.PID = r.Pid
-		}
-	case p.starts > 0:
+	case p.alive != nil && !p.alive.client.Exited():
+		s.State, s.PID = StateRunning, p.alive.child.pid
+	case p.starts > 0 && !p.closed:
 		s.State = StateRestarting
 	}
 	return s
 }
 
+// close ends the process and whoever waits for one. It is called once.
 func (p *process) close() {
 	p.mu.Lock()
 	p.closed = true
-	client := p.client
-	p.client, p.rpc = nil, nil
+	g, starting := p.alive, p.starting
+	p.alive = nil
 	p.mu.Unlock()
-	if client != nil {
-		client.Kill()
+	close(p.stop)
+	if starting != nil {
+		starting.kill()
+	}
+	if g != nil {
+		g.child.end(g.client.Kill)
 	}
 	// Who holds the gate is starting a process and will see that this one is closed.
 	p.gate <- struct{}{}

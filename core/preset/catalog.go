@@ -17,7 +17,7 @@ type Catalog struct {
 }
 
 // NewCatalog loads the built-in configurations and then those of the operator's folder (nil for none). One with the id of a
-// built-in one takes its place: that is how an operator changes it.
+// built-in one takes its place: that is how an operator changes it. What a configuration leaves out is filled in.
 func NewCatalog(builtin, own fs.FS, known Known, defaults Defaults) (*Catalog, error) {
 	c := &Catalog{known: known, defaults: defaults, byID: map[string]Config{}}
 	var errs []error
@@ -28,7 +28,7 @@ func NewCatalog(builtin, own fs.FS, known Known, defaults Defaults) (*Catalog, e
 		configs, err := Load(fsys, known)
 		errs = append(errs, err)
 		for _, config := range configs {
-			c.byID[config.ID] = config
+			c.byID[config.ID] = defaults.Fill(config)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -60,7 +60,7 @@ func (c *Catalog) Complete(config Config) (Config, error) {
 	return config, nil
 }
 
-// Defaults are what an inline configuration gets where it gives nothing.
+// Defaults are what a configuration gets where it gives nothing.
 type Defaults struct {
 	// SystemPrompt replaces Claude Code's own; empty keeps that.
 	SystemPrompt   string

@@ -17,7 +17,7 @@ type Config struct {
 	Description string `json:"description,omitempty"`
 	Version     string `json:"version,omitempty"`
 	// AllowedTools are the tools the agent may use without asking: names the CLI knows or mcp__server__tool.
-	AllowedTools   []string                   `json:"allowed_tools" required:"false" doc:"Names of Claude Code's tools, or mcp__server__tool."`
+	AllowedTools   []string                   `json:"allowed_tools,omitzero" required:"false" doc:"Names of Claude Code's tools, or mcp__server__tool."`
 	SystemPrompt   SystemPrompt               `json:"system_prompt,omitzero"`
 	MCPServers     map[string]agent.MCPServer `json:"mcp_servers,omitempty"`
 	PermissionMode string                     `json:"permission_mode,omitempty"`

@@ -10,7 +10,7 @@ import (
 	"github.com/agcluster/agcluster/core/config/strict"
 )
 
-var envForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`) //nolint:gochecknoglobals // a compiled constant
+var envForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 // reserved says why an environment variable may not be set by a configuration; empty means that it may. What a tool call could
 // do by itself (export FOO=…) is no concern here: these would reach Claude Code or the agent server, whose place is outside the

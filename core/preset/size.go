@@ -19,7 +19,7 @@ const (
 	MaxCPU     = 25_600_000
 )
 
-var sizeForm = regexp.MustCompile(`^([0-9]{1,15})(\.[0-9]{1,6})?([bkmgt]?)(i?b)?$`) //nolint:gochecknoglobals // a compiled constant
+var sizeForm = regexp.MustCompile(`^([0-9]{1,15})(\.[0-9]{1,6})?([bkmgt]?)(i?b)?$`)
 
 // ParseSize reads a size such as "512m", "4g", "1.5GiB" or "1048576". Units are binary (k is 1024) and their case does not matter.
 // It fails for zero and for what does not fit into an int64.

@@ -35,7 +35,6 @@ const (
 	workspace      = "/workspace"
 )
 
-//nolint:gochecknoglobals // compiled constants
 var (
 	idForm      = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
 	agentForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)

@@ -230,6 +230,6 @@ func destroy(ctx context.Context, provider sdk.Provider, id string) error {
 
 func randomHex(n int) string {
 	b := make([]byte, n)
-	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b)
 	return hex.EncodeToString(b)
 }

@@ -18,7 +18,7 @@ const maxAsks = 256
 
 // dispatch judges an ask on a goroutine of its own, because one that waits for a person must not hold up the others.
 func (s *Service) dispatch(ctx context.Context, l *live, t *turn, ag Agent, ask agent.Ask) {
-	answer := func(a agent.Answer) {
+	answer := func(ctx context.Context, a agent.Answer) {
 		if err := ag.Answer(ctx, ask.ID, a); err != nil && ctx.Err() == nil {
 			s.zap.Warn("answering an ask", zap.String("session", l.id), zap.String("tool", ask.Tool), zap.Error(err))
 		}
@@ -26,12 +26,15 @@ func (s *Service) dispatch(ctx context.Context, l *live, t *turn, ag Agent, ask 
 	select {
 	case t.slots <- struct{}{}:
 	default:
-		t.asking.Go(func() { answer(agent.Answer{Reason: "too many tool calls at once"}) })
+		// Here and now: a sandbox that floods its host gets no goroutine for each, and waits for itself.
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		answer(ctx, agent.Answer{Reason: "too many tool calls at once"})
 		return
 	}
 	t.asking.Go(func() {
 		defer func() { <-t.slots }()
-		answer(s.judge(ctx, l, t, ask))
+		answer(ctx, s.judge(ctx, l, t, ask))
 	})
 }
 
@@ -55,8 +58,11 @@ func (s *Service) judge(ctx context.Context, l *live, t *turn, ask agent.Ask) ag
 			return agent.Answer{Reason: "the host could not record its verdict"}
 		}
 	}
-	if j.Ruling == RulingAsk && ask.Stage == agent.StageResult {
-		return agent.Answer{Reason: "a result can't wait for a person"}
+	if ask.Stage == agent.StageResult {
+		l.results.hooked(ask.ToolUseID, j.Ruling == RulingAllow && len(j.Rewrite) == 0)
+		if j.Ruling == RulingAsk {
+			return agent.Answer{Reason: "a result can't wait for a person"}
+		}
 	}
 	if j.Ruling == RulingAsk {
 		if len(j.Rewrite) > 0 {
@@ -120,7 +126,14 @@ func (s *Service) askPerson(ctx context.Context, l *live, t *turn, ask agent.Ask
 	case <-ctx.Done():
 		by, d.Reason = "host", "the turn ended"
 	}
-	// An answer that was taken counts, even when the turn ends at the same moment.
+	// An answer that was taken counts, even when the time is over or the turn ends at the same moment.
+	l.mu.Lock()
+	_, open := t.asks[id]
+	delete(t.asks, id)
+	l.mu.Unlock()
+	if !open && by != "person" {
+		by, d = "person", <-answered
+	}
 	ctx = context.WithoutCancel(ctx)
 	resolved := event.ApprovalResolved{Ask: id, Decision: "deny", By: by, Reason: d.Reason}
 	if d.Allow {
@@ -134,6 +147,9 @@ func (s *Service) askPerson(ctx context.Context, l *live, t *turn, ask agent.Ask
 	}
 	if d.Reason == "" {
 		d.Reason = "a person denied it"
+	}
+	if by != "person" {
+		by = "host"
 	}
 	return d, s.note(ctx, l, t, resolved, event.Verdict{
 		Gate: "tool.call", Decision: "deny", By: by, Reason: d.Reason, Tool: ask.Tool, ToolUseID: ask.ToolUseID, Parent: ask.Parent,

@@ -2,14 +2,20 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/agcluster/agcluster/core/event"
 )
+
+// freeTimeout bounds the removal of one sandbox.
+const freeTimeout = time.Minute
+
+// unfinished is why a sandbox is given up whose agent is in an unknown state.
+const unfinished = "the agent did not end its turn"
 
 // Acquire wakes the session's sandbox if need be and keeps it until release is called, for those who want its files. It does not
 // start the CLI.
@@ -22,39 +28,90 @@ func (s *Service) Acquire(ctx context.Context, id string) (release func(), err e
 }
 
 // acquire makes sure that l has a sandbox, with withAgent also one whose CLI runs, and takes a lease on it.
+// It returns when ctx ends or the time for it is over, also when the provider does not care; what comes late is given back.
 func (s *Service) acquire(ctx context.Context, l *live, withAgent bool) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.LaunchTimeout)
-	defer cancel()
-	if err := l.lock(ctx); err != nil {
-		return nil, fmt.Errorf("%w: waiting for its turn: %w", ErrUnavailable, err)
-	}
-	defer l.unlock()
-	if err := s.ready(ctx, l, withAgent); err != nil {
+	leave, err := s.enter()
+	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.LaunchTimeout)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	leased, late := make(chan error), make(chan struct{})
+	defer close(late)
+	go func() {
+		defer leave()
+		err := s.lease(ctx, l, withAgent)
+		select {
+		case leased <- err:
+		case <-late:
+			if err == nil {
+				l.release()
+			}
+		}
+	}()
+	select {
+	case err := <-leased:
+		if err != nil {
+			return nil, err
+		}
+		return sync.OnceFunc(l.release), nil
+	case <-ctx.Done():
+		if s.ctx.Err() != nil {
+			return nil, ErrDraining
+		}
+		return nil, fmt.Errorf("%w: waiting for the sandbox: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// lease is acquire without its guarantee to return.
+func (s *Service) lease(ctx context.Context, l *live, withAgent bool) error {
+	if err := l.lock(ctx); err != nil {
+		return fmt.Errorf("%w: waiting for its turn: %w", ErrUnavailable, err)
+	}
+	defer l.unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	l.mu.Lock()
-	l.leases++
+	l.abort = cancel
 	l.mu.Unlock()
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.leases--
-		l.rec.LastActive = time.Now().UTC()
-	}, nil
+	err := s.ready(ctx, l, withAgent)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.abort = nil
+	switch {
+	case err == nil:
+		l.leases++
+	case l.rec.Status == StatusStopping:
+		err = ErrStopping
+	}
+	return err
+}
+
+func (l *live) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leases--
+	l.rec.LastActive = time.Now().UTC()
 }
 
 // ready needs l.gate.
 func (s *Service) ready(ctx context.Context, l *live, withAgent bool) error {
 	l.mu.Lock()
 	b, rec, key := l.box, l.rec, l.key
+	spoiled := b != nil && b.spoiled
 	l.mu.Unlock()
 	if rec.Status == StatusStopping {
 		return ErrStopping
 	}
+	if spoiled {
+		s.settle(ctx, l, b, unfinished)
+		b = nil
+	}
 	if b != nil {
 		select {
 		case <-b.Gone():
-			s.free(ctx, l, b)
+			s.settle(ctx, l, b, "sandbox lost: "+b.Reason())
 			b = nil
 		default:
 		}
@@ -66,7 +123,8 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool) error {
 		}
 		b = &box{Sandbox: sb, released: make(chan struct{})}
 		if err := s.adopt(l, b); err != nil {
-			return errors.Join(err, b.Close(context.WithoutCancel(ctx)))
+			s.free(ctx, l, b)
+			return err
 		}
 	}
 	if withAgent && !b.configured {
@@ -75,15 +133,25 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool) error {
 			return err
 		}
 		if err := b.Agent().Configure(ctx, spec); err != nil {
+			// Half started is of no use to anybody, and the next try may do better in a new one.
+			s.settle(ctx, l, b, "Claude Code did not start")
 			return fmt.Errorf("%w: starting Claude Code: %w", ErrUnavailable, err)
 		}
 		b.configured = true
 	}
-	if rec.Status == StatusRunning {
+	before := StatusRunning
+	l.update(func(rec *Session) {
+		if before = rec.Status; before != StatusStopping {
+			rec.Status, rec.Reason, rec.Limits = StatusRunning, "", b.Limits()
+		}
+	})
+	switch before {
+	case StatusStopping:
+		return ErrStopping
+	case StatusRunning:
 		return nil
 	}
-	rec = l.update(func(rec *Session) { rec.Status, rec.Reason, rec.Limits = StatusRunning, "", b.Limits() })
-	if err := s.store.Put(ctx, rec); err != nil {
+	if err := s.keep(ctx, l); err != nil {
 		return err
 	}
 	_, err := s.log.Append(ctx, l.id, l.openTurn(), event.Status{Status: string(StatusRunning)})
@@ -128,17 +196,16 @@ func (s *Service) watch(l *live, b *box) {
 func (s *Service) settle(ctx context.Context, l *live, b *box, reason string) {
 	ctx = context.WithoutCancel(ctx)
 	s.free(ctx, l, b)
-	rec := l.update(func(rec *Session) {
-		if rec.Status != StatusStopping {
+	changed := false
+	l.update(func(rec *Session) {
+		if changed = rec.Status == StatusRunning; changed {
 			rec.Status, rec.Reason = StatusAsleep, reason
 		}
 	})
-	if rec.Status != StatusAsleep {
+	if !changed {
 		return
 	}
-	if err := s.store.Put(ctx, rec); err != nil {
-		s.zap.Error("keeping a session's state", zap.String("session", l.id), zap.Error(err))
-	}
+	s.noteRecord(ctx, l)
 	if _, err := s.log.Append(ctx, l.id, l.openTurn(), event.Status{Status: string(StatusAsleep), Reason: reason}); err != nil {
 		s.zap.Error("logging a session's state", zap.String("session", l.id), zap.Error(err))
 	}
@@ -153,43 +220,9 @@ func (s *Service) free(ctx context.Context, l *live, b *box) {
 	l.mu.Unlock()
 	close(b.released)
 	// A client that goes away must not leave a sandbox behind.
-	if err := b.Close(context.WithoutCancel(ctx)); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), freeTimeout)
+	defer cancel()
+	if err := b.Close(ctx); err != nil {
 		s.zap.Error("removing a sandbox", zap.String("session", l.id), zap.Error(err))
 	}
-}
-
-// remove ends a session for good. It is safe to call at the same time as anything else, and again after it failed.
-func (s *Service) remove(ctx context.Context, l *live) error {
-	rec := l.update(func(rec *Session) { rec.Status = StatusStopping })
-	if err := s.store.Put(ctx, rec); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	t := l.turn
-	l.mu.Unlock()
-	if t != nil {
-		t.stop(errStopped)
-		<-t.done
-	}
-	if err := l.lock(ctx); err != nil {
-		return fmt.Errorf("waiting to stop: %w", err)
-	}
-	defer l.unlock()
-	// From here on the session goes, whether or not the caller waits.
-	ctx = context.WithoutCancel(ctx)
-	l.mu.Lock()
-	b := l.box
-	l.key = ""
-	l.mu.Unlock()
-	if b != nil {
-		s.free(ctx, l, b)
-	}
-	if err := s.boxes.RemoveVolume(ctx, rec.Provider, volume(rec)); err != nil {
-		return fmt.Errorf("removing the workspace: %w", err)
-	}
-	if err := s.store.Delete(ctx, l.id); err != nil {
-		return err
-	}
-	s.drop(l.id)
-	return nil
 }

@@ -15,6 +15,11 @@ type live struct {
 
 	// gate is a one-slot semaphore: who holds it may start, free or remove the sandbox. It is held across I/O; mu never is.
 	gate chan struct{}
+	// saving is one as well: who holds it writes the record.
+	saving chan struct{}
+	// life ends when the session has been removed.
+	life context.Context //nolint:containedctx // it is the session's own
+	end  context.CancelFunc
 
 	mu   sync.Mutex
 	rec  Session
@@ -23,8 +28,14 @@ type live struct {
 	turn *turn
 	// leases counts those who use the sandbox at this moment, next to a turn.
 	leases int
+	// abort ends the start of a sandbox that is under way; nil when none is.
+	abort context.CancelFunc
+	// removal is under way or done; nil when it has not begun or has failed.
+	removal *removal
+	removed bool
 	// granted holds the calls that a person allowed for the whole session.
 	granted map[string]struct{}
+	results results
 }
 
 // box is a sandbox with what the session did to it.
@@ -32,14 +43,17 @@ type box struct {
 	Sandbox
 	// configured says that the agent server has the session's spec and runs its CLI. Guarded by live.gate.
 	configured bool
+	// spoiled says that its agent may be in the middle of a turn, so that it serves no other. Guarded by live.mu.
+	spoiled bool
 	// released is closed when the session gives the box up by itself.
 	released chan struct{}
 }
 
 func newLive(rec Session) *live {
+	life, end := context.WithCancel(context.Background())
 	return &live{
-		id: rec.ID, owner: rec.Owner, rec: rec,
-		gate: make(chan struct{}, 1), granted: map[string]struct{}{},
+		id: rec.ID, owner: rec.Owner, rec: rec, life: life, end: end,
+		gate: make(chan struct{}, 1), saving: make(chan struct{}, 1), granted: map[string]struct{}{},
 	}
 }
 
@@ -78,12 +92,6 @@ func (l *live) update(change func(*Session)) Session {
 	defer l.mu.Unlock()
 	change(&l.rec)
 	return l.rec
-}
-
-func (l *live) touch() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.rec.LastActive = time.Now().UTC()
 }
 
 func (l *live) openTurn() int64 {

@@ -30,29 +30,31 @@ func (s *Service) Recover(ctx context.Context) error {
 func (s *Service) recoverOne(ctx context.Context, rec Session) error {
 	if rec.Status == StatusStopping || rec.Status == StatusStarting {
 		// Nobody was told that it had started, or somebody was promised that it goes.
-		if err := s.boxes.RemoveVolume(ctx, rec.Provider, volume(rec)); err != nil {
+		removing, cancel := context.WithTimeout(ctx, freeTimeout)
+		defer cancel()
+		if err := s.boxes.RemoveVolume(removing, rec.Provider, volume(rec)); err != nil {
 			s.zap.Error("finishing the removal of a session; will try again at the next start", zap.String("session", rec.ID), zap.Error(err))
 			rec.Status = StatusStopping
 			return s.store.Put(ctx, rec)
 		}
 		return s.store.Delete(ctx, rec.ID)
 	}
-	var missed []event.Data
-	if rec.TurnOpen {
-		missed = append(missed,
-			event.Error{Code: "host_restarted", Message: "the host was restarted while the turn ran"},
-			event.Complete{Status: event.CompleteFailed})
-	}
-	if rec.Status == StatusRunning {
-		missed = append(missed, event.Status{Status: string(StatusAsleep), Reason: "the host was restarted"})
-	}
-	if len(missed) == 0 {
+	if !rec.TurnOpen && rec.Status != StatusRunning {
 		return nil
 	}
-	if _, err := s.log.Append(ctx, rec.ID, rec.Turn, missed...); err != nil {
-		return err
+	if rec.TurnOpen {
+		ended, err := s.mend(ctx, rec, event.Error{Code: "host_restarted", Message: "the host was restarted while the turn ran"})
+		if err != nil {
+			return err
+		}
+		rec.TurnOpen, rec.LastComplete = false, ended
 	}
-	rec.TurnOpen, rec.Status, rec.Reason = false, StatusAsleep, "the host was restarted"
+	if rec.Status == StatusRunning {
+		rec.Status, rec.Reason = StatusAsleep, "the host was restarted"
+		if _, err := s.log.Append(ctx, rec.ID, 0, event.Status{Status: string(rec.Status), Reason: rec.Reason}); err != nil {
+			return err
+		}
+	}
 	return s.store.Put(ctx, rec)
 }
 
@@ -89,10 +91,12 @@ func (s *Service) freeIdle(l *live) {
 	if since, ok := l.idleSince(); !ok || time.Since(since) < s.cfg.IdleTimeout {
 		return
 	}
-	if err := l.lock(s.ctx); err != nil {
-		return
+	select {
+	case l.gate <- struct{}{}:
+		defer l.unlock()
+	default:
+		return // somebody starts or frees it, which is use enough
 	}
-	defer l.unlock()
 	// Somebody may have come before the gate was ours. Who comes now waits for the gate and starts a new sandbox.
 	since, ok := l.idleSince()
 	if !ok || time.Since(since) < s.cfg.IdleTimeout {
@@ -112,37 +116,43 @@ func (s *Service) Close(ctx context.Context) error {
 	s.draining = true
 	s.mu.Unlock()
 	s.cancel()
-	var closing sync.WaitGroup
-	for _, l := range s.all() {
-		l.mu.Lock()
-		t := l.turn
-		l.mu.Unlock()
-		closing.Go(func() {
-			if t != nil {
-				<-t.done
-			}
-			if err := l.lock(ctx); err != nil {
-				return
-			}
-			defer l.unlock()
-			l.mu.Lock()
-			b := l.box
-			l.mu.Unlock()
-			if b != nil {
-				s.settle(ctx, l, b, "the host was stopped")
-			}
-		})
-	}
-	closing.Wait()
 	done := make(chan struct{})
 	go func() {
+		defer close(done)
+		var closing sync.WaitGroup
+		for _, l := range s.all() {
+			closing.Go(func() { s.rest(ctx, l) })
+		}
+		closing.Wait()
 		s.work.Wait()
-		close(done)
 	}()
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("closing sessions: %w", ctx.Err())
+	}
+}
+
+// rest waits for the end of the session's turn and frees its sandbox.
+func (s *Service) rest(ctx context.Context, l *live) {
+	l.mu.Lock()
+	t := l.turn
+	l.mu.Unlock()
+	if t != nil {
+		select {
+		case <-t.done:
+		case <-ctx.Done():
+		}
+	}
+	if err := l.lock(ctx); err != nil {
+		return
+	}
+	defer l.unlock()
+	l.mu.Lock()
+	b := l.box
+	l.mu.Unlock()
+	if b != nil {
+		s.settle(ctx, l, b, "the host was stopped")
 	}
 }

@@ -25,13 +25,13 @@ func seal(key, sessionID string, env map[string]map[string]string) ([]byte, erro
 		return nil, err
 	}
 	nonce := make([]byte, aead.NonceSize())
-	rand.Read(nonce) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(nonce)
 	return aead.Seal(nonce, nonce, plain, []byte(sessionID)), nil
 }
 
 func unseal(key, sessionID string, sealed []byte) (map[string]map[string]string, error) {
 	if len(sealed) == 0 {
-		return nil, nil
+		return map[string]map[string]string{}, nil
 	}
 	aead, err := sealer(key, sessionID)
 	if err != nil {

@@ -133,12 +133,14 @@ type Service struct {
 	boxes Sandboxes
 	zap   *zap.Logger
 
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // it ends with the service
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
 	mu       sync.Mutex
 	sessions map[string]*live
+	// drops counts the removed sessions.
+	drops    int
 	draining bool
 }
 
@@ -199,12 +201,15 @@ func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error
 	}
 	defer done()
 	if err := s.store.Put(ctx, rec); err != nil {
-		s.drop(rec.ID)
-		return Session{}, err
+		s.drop(l)
+		// A commit that was cancelled may have happened.
+		return Session{}, errors.Join(err, s.store.Delete(context.WithoutCancel(ctx), rec.ID))
 	}
 	release, err := s.acquire(ctx, l, true)
 	if err != nil {
-		if cleanupErr := s.remove(context.WithoutCancel(ctx), l); cleanupErr != nil {
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+		defer cancel()
+		if cleanupErr := s.remove(cleanup, l); cleanupErr != nil {
 			// The record stays behind as stopping; the next start of the host finishes it.
 			s.zap.Error("cleaning up after a failed launch", zap.String("session", rec.ID), zap.Error(cleanupErr))
 		}
@@ -226,37 +231,59 @@ func (s *Service) admit(l *live) (done func(), err error) {
 	return s.work.Done, nil
 }
 
-func (s *Service) drop(id string) {
+// enter holds up Close until leave is called. It fails once the host drains.
+func (s *Service) enter() (leave func(), err error) {
 	s.mu.Lock()
-	delete(s.sessions, id)
+	defer s.mu.Unlock()
+	if s.draining {
+		return nil, ErrDraining
+	}
+	s.work.Add(1)
+	return s.work.Done, nil
+}
+
+// drop forgets a session that is gone from the store.
+func (s *Service) drop(l *live) {
+	s.mu.Lock()
+	delete(s.sessions, l.id)
+	s.drops++
 	s.mu.Unlock()
-	s.log.Forget(id)
+	s.log.Forget(l.id)
+	l.end()
 }
 
 // live returns the session's live end, reading its record at first use.
 func (s *Service) live(ctx context.Context, id string) (*live, error) {
-	s.mu.Lock()
-	l := s.sessions[id]
-	draining := s.draining
-	s.mu.Unlock()
-	if l != nil {
-		return l, nil
+	for {
+		s.mu.Lock()
+		l, draining, drops := s.sessions[id], s.draining, s.drops
+		s.mu.Unlock()
+		if l != nil {
+			return l, nil
+		}
+		if draining {
+			return nil, ErrDraining
+		}
+		rec, err := s.store.Get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if l := s.register(rec, drops); l != nil {
+			return l, nil
+		}
 	}
-	if draining {
-		return nil, ErrDraining
-	}
-	rec, err := s.store.Get(ctx, id)
-	if err != nil {
-		return nil, err
-	}
+}
+
+// register makes a record live, unless sessions were removed since drops was read: it may be one of them.
+func (s *Service) register(rec Session, drops int) *live {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.sessions[id]; l != nil {
-		return l, nil
+	l := s.sessions[rec.ID]
+	if l == nil && s.drops == drops {
+		l = newLive(rec)
+		s.sessions[rec.ID] = l
 	}
-	l = newLive(rec)
-	s.sessions[id] = l
-	return l, nil
+	return l
 }
 
 // Authorize returns the session if key is the one it was launched with, and remembers the key in memory for its next turns.
@@ -304,6 +331,7 @@ func (s *Service) List(ctx context.Context, key string) ([]Session, error) {
 		s.mu.Lock()
 		l := s.sessions[rec.ID]
 		s.mu.Unlock()
+		list[i].Activity = ActivityIdle
 		if l != nil {
 			list[i] = l.snapshot()
 		}
@@ -320,25 +348,45 @@ func (s *Service) Get(ctx context.Context, id string) (Session, error) {
 	return l.snapshot(), nil
 }
 
-// Stop ends a session for good: its sandbox, workspace, transcript and history are gone when it returns.
+// Stop ends a session for good: its sandbox, workspace, transcript and history are gone when it returns nil. It goes on when ctx
+// ends, and may be repeated when it fails.
 func (s *Service) Stop(ctx context.Context, id string) error {
 	l, err := s.live(ctx, id)
 	if err != nil {
 		return err
 	}
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return s.remove(ctx, l)
 }
 
 // Follow replays the events above after and goes on with those to come, until ctx ends or fn fails. It returns nil when the
 // session is stopped.
 func (s *Service) Follow(ctx context.Context, id string, after int64, deltas bool, fn func(event.Event) error) error {
-	if _, err := s.live(ctx, id); err != nil {
+	l, err := s.live(ctx, id)
+	if err != nil {
 		return err
 	}
-	if err := s.log.Follow(ctx, id, after, deltas, fn); !errors.Is(err, event.ErrClosed) {
-		return err
+	// Who comes while the session is being removed may find its log forgotten already, and a new one that nobody ends.
+	following, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.life, cancel)()
+	err = s.log.Follow(following, id, after, deltas, fn)
+	s.forget(l)
+	if errors.Is(err, event.ErrClosed) || following.Err() != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
+		return nil
 	}
-	return nil
+	return err
+}
+
+// forget drops what a late caller made the log remember of a removed session.
+func (s *Service) forget(l *live) {
+	if l.life.Err() != nil {
+		s.log.Forget(l.id)
+	}
 }
 
 // History returns up to limit events above after, in order.
@@ -356,6 +404,7 @@ func (s *Service) Record(ctx context.Context, id string, v event.Verdict) error 
 		return err
 	}
 	_, err = s.log.Append(ctx, id, l.openTurn(), v)
+	s.forget(l)
 	return err
 }
 
@@ -370,6 +419,6 @@ func (s *Service) Scope(ctx context.Context, id string) (Scope, error) {
 
 func randomHex(n int) string {
 	b := make([]byte, n)
-	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b)
 	return hex.EncodeToString(b)
 }

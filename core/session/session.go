@@ -55,8 +55,10 @@ type Session struct {
 	// Turn is the number of the newest turn, 0 before the first; TurnOpen says that it has not completed.
 	Turn     int64
 	TurnOpen bool
-	Usage    event.Usage
-	CostUSD  float64
+	// LastComplete is the id of the newest Complete that is known to be in the log: what it may lack is looked for from there.
+	LastComplete int64
+	Usage        event.Usage
+	CostUSD      float64
 	// Limits says how each resource limit is enforced, as the provider tells it.
 	Limits map[string]string
 

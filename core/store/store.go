@@ -53,7 +53,8 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("creating the store: %w", err)
 	}
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
+	// Cleaned, because after two slashes SQLite expects a host.
+	dsn := "file:" + (&url.URL{Path: filepath.Clean(path)}).EscapedPath() +
 		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)&_txlock=immediate"
 	s := &Store{}
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {
@@ -91,7 +92,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	return nil
 }
 
-// Close is safe to call twice.
+// Close is safe to call twice; later calls of other methods fail.
 func (s *Store) Close() error {
 	var errs []error
 	for _, q := range []*db.Queries{s.w, s.r} {
@@ -99,7 +100,6 @@ func (s *Store) Close() error {
 			errs = append(errs, q.Close())
 		}
 	}
-	s.w, s.r = nil, nil
 	for _, h := range []*sql.DB{s.write, s.read} {
 		if h != nil {
 			errs = append(errs, h.Close())
@@ -179,8 +179,15 @@ func (s *Store) AppendEvents(ctx context.Context, sessionID string, events []eve
 		return fmt.Errorf("beginning: %w", err)
 	}
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, tx.Rollback())
+		if err == nil {
+			return
+		}
+		// A context that ends has rolled back already, and database/sql says only that.
+		if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+			err = fmt.Errorf("rolled back: %w", ctx.Err())
+		}
+		if rollbackErr := tx.Rollback(); !errors.Is(rollbackErr, sql.ErrTxDone) {
+			err = errors.Join(err, rollbackErr)
 		}
 	}()
 	q := s.w.WithTx(tx)

@@ -3,8 +3,12 @@
 package sdk
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 )
 
 // Kind is what a plugin is.
@@ -46,4 +50,21 @@ type ConfigureRequest struct {
 	RunDir string
 	// Options is the plugin's configuration, valid JSON by OptionsSchema.
 	Options json.RawMessage
+}
+
+// DecodeOptions reads a plugin's options, or an exporter's, over the defaults that into holds; nothing at all leaves them. Unknown
+// names and values of another type are Permanent errors: a mistyped option must not pass for none.
+func DecodeOptions(options json.RawMessage, into any) error {
+	if empty(options) {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(options))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return Permanent(fmt.Errorf("reading options: %w", err))
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Permanent(errors.New("reading options: more than one JSON value"))
+	}
+	return nil
 }

@@ -12,13 +12,13 @@ import (
 )
 
 // ErrNotFound says that there is no such sandbox. It survives gRPC.
-var ErrNotFound = errors.New("not found") //nolint:gochecknoglobals // a sentinel
+var ErrNotFound = errors.New("not found")
 
 // ErrPluginExited says that the plugin's process has died: whatever was asked of it may or may not have happened.
-var ErrPluginExited = errors.New("the plugin's process has exited") //nolint:gochecknoglobals // a sentinel
+var ErrPluginExited = errors.New("the plugin's process has exited")
 
 // ErrUnimplemented says that the plugin lacks a capability.
-var ErrUnimplemented = errors.New("not implemented by this plugin") //nolint:gochecknoglobals // a sentinel
+var ErrUnimplemented = errors.New("not implemented by this plugin")
 
 type permanentError struct{ error }
 
@@ -54,11 +54,22 @@ func toStatus(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		code = codes.DeadlineExceeded
 	}
-	st := status.New(code, err.Error())
+	st := status.New(code, line(err.Error()))
 	if with, detailErr := st.WithDetails(&pluginv1.ErrorDetail{Permanent: IsPermanent(err)}); detailErr == nil {
 		st = with
 	}
 	return st.Err()
+}
+
+// maxErrorText bounds an error's text on the wire, in bytes: it travels in an HTTP/2 header, twice.
+const maxErrorText = 4 << 10
+
+// line makes a text fit for the wire: bounded, and valid UTF-8, without which gRPC drops a status' details.
+func line(s string) string {
+	if len(s) > maxErrorText {
+		s = s[:maxErrorText] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 // remoteError keeps a plugin's words and adds what can be tested with errors.Is.

@@ -33,13 +33,19 @@ func (s *exporterServer) Export(stream grpc.BidiStreamingServer[pluginv1.ExportR
 		m, err := stream.Recv()
 		return m.GetChunk(), err
 	}}
+	begun := false
 	out := &chunkWriter{send: func(p []byte) error {
+		if !begun {
+			return errors.New("the exporter wrote before it began")
+		}
 		return stream.Send(&pluginv1.ExportResponse{Part: &pluginv1.ExportResponse_Chunk{Chunk: p}})
 	}}
-	begun := false
 	begin := func(h ExportHeader) error {
 		if begun {
 			return errors.New("begin was called twice")
+		}
+		if len(out.buf) > 0 {
+			return errors.New("the exporter wrote before it began")
 		}
 		begun = true
 		return stream.Send(&pluginv1.ExportResponse{Part: &pluginv1.ExportResponse_Header{
@@ -52,6 +58,11 @@ func (s *exporterServer) Export(stream grpc.BidiStreamingServer[pluginv1.ExportR
 	}
 	if !begun {
 		return toStatus(errors.New("the exporter produced nothing"))
+	}
+	// A product counts only when the tar came to its clean end: the host says so by closing its side, and breaks the call off when
+	// its own reader failed. An exporter may have stopped at the archive's end mark, so what follows it is read here.
+	if _, err := io.Copy(io.Discard, tar); err != nil {
+		return toStatus(fmt.Errorf("reading the workspace: %w", err))
 	}
 	return toStatus(out.flush())
 }
@@ -77,12 +88,20 @@ func (e *exporterClient) Export(
 	err = receive(ctx, stream, begin, out)
 	cancel()
 	// A reader that blocks on tar is its owner's to end; it ends with the request.
-	if sendErr := <-sent; sendErr != nil && (err == nil || errors.Is(err, context.Canceled)) {
+	sendErr := <-sent
+	switch {
+	case errors.Is(sendErr, errUnread) && err == nil:
+		return errUnread
+	case sendErr != nil && !errors.Is(sendErr, errUnread) && (err == nil || errors.Is(err, context.Canceled)):
 		return sendErr
 	}
 	return err
 }
 
+// errUnread says that the exporter ended well before it had the whole tar: its product lacks something.
+var errUnread = errors.New("the exporter ended before it had read the workspace")
+
+// send passes tar on. It returns errUnread when the other side has ended first; the receiving side then has the reason, if any.
 func send(
 	stream grpc.BidiStreamingClient[pluginv1.ExportRequest, pluginv1.ExportResponse], req ExportRequest, tar io.Reader, abort func(),
 ) error {
@@ -106,8 +125,7 @@ func send(
 		}
 	}
 	if err != nil {
-		// The receiving side has the reason.
-		return nil //nolint:nilerr // Send's io.EOF only says that there is one
+		return errUnread
 	}
 	_ = stream.CloseSend() // it never fails for a stream that is open
 	return nil

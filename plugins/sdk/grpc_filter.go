@@ -40,7 +40,7 @@ func callToWire(c Call) *pluginv1.Call {
 }
 
 func outcomeToWire(o Outcome) *pluginv1.Outcome {
-	return &pluginv1.Outcome{Decision: string(o.Decision), Reason: o.Reason, Replacement: o.Replacement}
+	return &pluginv1.Outcome{Decision: string(o.Decision), Reason: line(o.Reason), Replacement: o.Replacement}
 }
 
 // outcomeFromWire checks an answer: what is no valid outcome is an error, and an error is a denial.

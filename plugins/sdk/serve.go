@@ -60,11 +60,12 @@ func Serve(cfg ServeConfig) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
+	base := &baseServer{cfg: &cfg}
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: Handshake(),
-		Plugins:         Plugins(&cfg),
+		Plugins:         plugin.PluginSet{pluginKey: &grpcPlugin{base: base}},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(math.MaxInt32))...)
+			return grpc.NewServer(append(opts, serverOptions(base)...)...)
 		},
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Info, JSONFormat: true}),
 	})
@@ -84,10 +85,18 @@ func Logger(name string) *zap.Logger {
 	return zap.New(zapcore.NewCore(enc, zapcore.Lock(os.Stderr), zapcore.DebugLevel)).Named(name)
 }
 
-// Plugins is go-plugin's map of what a binary serves: one entry, called "plugin". A nil cfg is the host's side.
-func Plugins(cfg *ServeConfig) plugin.PluginSet {
-	return plugin.PluginSet{"plugin": &grpcPlugin{cfg: cfg}}
+// pluginKey is the one entry of go-plugin's map.
+const pluginKey = "plugin"
+
+func serverOptions(base *baseServer) []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.ChainUnaryInterceptor(base.unary), grpc.ChainStreamInterceptor(base.stream),
+	}
 }
+
+// Plugins is the host's side of go-plugin's map of what a binary serves: one entry, called "plugin", that dispenses a *Client.
+func Plugins() plugin.PluginSet { return plugin.PluginSet{pluginKey: &grpcPlugin{}} }
 
 // Client is a plugin as the host sees it. Which of the three kinds answers, Describe says.
 type Client struct {
@@ -99,24 +108,28 @@ type Client struct {
 
 type grpcPlugin struct {
 	plugin.NetRPCUnsupportedPlugin
-	cfg *ServeConfig
+	base *baseServer
 }
 
 var _ plugin.GRPCPlugin = (*grpcPlugin)(nil)
 
 // GRPCServer implements plugin.GRPCPlugin.
 func (p *grpcPlugin) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
-	pluginv1.RegisterBaseServiceServer(s, &baseServer{cfg: p.cfg})
-	if p.cfg.Provider != nil {
-		pluginv1.RegisterProviderServiceServer(s, &providerServer{impl: p.cfg.Provider})
-	}
-	if p.cfg.Filter != nil {
-		pluginv1.RegisterFilterServiceServer(s, &filterServer{impl: p.cfg.Filter})
-	}
-	if p.cfg.Exporter != nil {
-		pluginv1.RegisterExporterServiceServer(s, &exporterServer{impl: p.cfg.Exporter})
-	}
+	register(s, p.base)
 	return nil
+}
+
+func register(s grpc.ServiceRegistrar, base *baseServer) {
+	pluginv1.RegisterBaseServiceServer(s, base)
+	if base.cfg.Provider != nil {
+		pluginv1.RegisterProviderServiceServer(s, &providerServer{impl: base.cfg.Provider})
+	}
+	if base.cfg.Filter != nil {
+		pluginv1.RegisterFilterServiceServer(s, &filterServer{impl: base.cfg.Filter})
+	}
+	if base.cfg.Exporter != nil {
+		pluginv1.RegisterExporterServiceServer(s, &exporterServer{impl: base.cfg.Exporter})
+	}
 }
 
 // GRPCClient implements plugin.GRPCPlugin.

@@ -1,4 +1,5 @@
-// Command path is the policy that keeps an agent and its users to the paths they are meant for. It judges the gate path.access.
+// Command path is the policy that keeps an agent and its users to the paths they are meant for. It judges the gate path.access and,
+// in batches, what an export would read (archive.entry).
 package main
 
 import (
@@ -27,27 +28,54 @@ type access struct {
 	Unresolved bool   `json:"unresolved"`
 }
 
+type batch struct {
+	Entries []struct {
+		Path string `json:"path"`
+	} `json:"entries"`
+}
+
 func judge(in sdk.Input[params]) sdk.Verdict {
+	if in.Gate == "archive.entry" {
+		return judgeExport(in)
+	}
 	var a access
 	if err := json.Unmarshal(in.Input, &a); err != nil {
 		return sdk.Denied("the access can't be read (path policy)")
 	}
-	allowed, verb := in.Params.Read, "reading"
+	return judgeAccess(in.Params, a)
+}
+
+// judgeExport judges every entry of an archive as read. The entries' names are relative to the workspace.
+func judgeExport(in sdk.Input[params]) sdk.Verdict {
+	var b batch
+	if err := json.Unmarshal(in.Input, &b); err != nil {
+		return sdk.Denied("the batch can't be read (path policy)")
+	}
+	for _, e := range b.Entries {
+		if v := judgeAccess(in.Params, access{Op: "read", Path: "/workspace/" + e.Path, Source: "export"}); v.Decision != sdk.Allow {
+			return v
+		}
+	}
+	return sdk.Allowed()
+}
+
+func judgeAccess(p params, a access) sdk.Verdict {
+	allowed, verb := p.Read, "reading"
 	switch a.Op {
 	case "read":
 	case "list":
 		verb = "listing"
 	case "write":
-		allowed, verb = in.Params.Write, "writing"
+		allowed, verb = p.Write, "writing"
 	case "delete":
-		allowed, verb = in.Params.Write, "deleting"
+		allowed, verb = p.Write, "deleting"
 	default:
 		return sdk.Denied(fmt.Sprintf("unknown operation %q (path policy)", a.Op))
 	}
 	if !path.IsAbs(a.Path) || path.Clean(a.Path) != a.Path || strings.ContainsRune(a.Path, 0) {
 		return sdk.Denied(fmt.Sprintf("%s %q: not a clean absolute path (path policy)", verb, a.Path))
 	}
-	if matches(in.Params.Deny, a) {
+	if matches(p.Deny, a) {
 		return sdk.Denied(fmt.Sprintf("%s %s is denied (path policy)", verb, a.Path))
 	}
 	if allowed != nil && !matches(allowed, a) {

@@ -169,7 +169,7 @@ func TestTurnsShareContextAndShowTools(t *testing.T) {
 		{"run echo out; echo bad >&2; exit 3", "Exit code 3\nout\nbad"},
 	} {
 		s := newSink(nil)
-		if got := r.driver.Turn(t.Context(), 1, c.message, s); got.Status != event.CompleteOK {
+		if got := r.driver.Turn(t.Context(), c.message, nil, s); got.Status != event.CompleteOK {
 			s.dump(t)
 			t.Fatalf("%s: %+v", c.message, got)
 		}
@@ -191,7 +191,7 @@ func TestSubAgentHasItsOwnToolsAndIsNamedInAsks(t *testing.T) {
 		s.Agents = map[string]agent.SubAgent{"backend": {Description: "d", Prompt: "You are BACKEND", Tools: []string{"Write"}}}
 	})
 	s := newSink(nil)
-	if got := r.driver.Turn(t.Context(), 1, "delegate", s); got.Status != event.CompleteOK {
+	if got := r.driver.Turn(t.Context(), "delegate", nil, s); got.Status != event.CompleteOK {
 		t.Errorf("%+v", got)
 	}
 	if _, err := os.Stat(filepath.Join(r.spec.Cwd, "sub.txt")); err != nil {

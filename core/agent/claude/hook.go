@@ -1,10 +1,12 @@
 package claude
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -18,8 +20,15 @@ const (
 	hookFailure = "failure"
 )
 
-// maxHooks bounds the hooks of one CLI that wait at once; one more is denied.
-const maxHooks = 256
+const (
+	// hookTimeout is how long the CLI waits for a hook. It must be longer than any ask: when it is over, the CLI denies a call but
+	// lets a result pass.
+	hookTimeout = 7 * 24 * time.Hour
+	// maxHooks bounds the hooks of one CLI that wait at once; one more is denied.
+	maxHooks = 256
+	// maxAsk bounds the input and output of an ask together, in bytes, so that the host takes its frame.
+	maxAsk = 8 << 20
+)
 
 // controlRequest is what the CLI asks of us.
 type controlRequest struct {
@@ -40,35 +49,38 @@ type hookInput struct {
 	Error     string          `json:"error"`
 	AgentID   string          `json:"agent_id"`
 	AgentType string          `json:"agent_type"`
+	// Mode is the permission mode at the time of the call; leaving plan mode changes it within a turn.
+	Mode string `json:"permission_mode"`
 }
 
 // hooks answers a control request of the CLI on a goroutine of its own: it may wait for a person.
 func (p *process) hooks(t *turn, m message) {
 	// The request is only valid until the next line is read.
-	raw := append(json.RawMessage(nil), m.Request...)
+	raw := bytes.Clone(m.Request)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.mu.Lock()
 	full := len(p.asks) >= maxHooks
 	p.asks[m.RequestID] = cancel
 	p.mu.Unlock()
 	p.work.Go(func() {
-		defer func() {
-			p.mu.Lock()
-			delete(p.asks, m.RequestID)
-			p.mu.Unlock()
-			cancel()
-		}()
+		defer p.withdraw(m.RequestID)
 		if t != nil {
-			stop := context.AfterFunc(t.asking, cancel)
+			stop := context.AfterFunc(t.open, cancel)
 			defer stop()
 		}
 		var err error
 		if full {
 			err = errors.New("too many tool calls at once")
 		}
-		body, err := decide(ctx, p, t, raw, err)
+		body, err := decide(ctx, t, raw, err)
 		res := map[string]any{"subtype": "success", "request_id": m.RequestID, "response": body}
-		if err != nil {
+		switch {
+		case errors.Is(err, errHook):
+			// To the CLI, a hook that answers with an error has no objection.
+			p.log.Error("killing Claude Code: a hook can't be answered", zap.Error(err))
+			p.kill()
+			return
+		case err != nil:
 			res = map[string]any{"subtype": "error", "request_id": m.RequestID, "error": err.Error()}
 		}
 		// The process may be gone by now; a CLI that does not read is killed by whoever ends the turn.
@@ -78,174 +90,115 @@ func (p *process) hooks(t *turn, m message) {
 	})
 }
 
+// withdraw ends an ask: it was answered, or the CLI does not want to know any more.
+func (p *process) withdraw(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if cancel := p.asks[id]; cancel != nil {
+		cancel()
+		delete(p.asks, id)
+	}
+}
+
+// errHook means that a hook can't even be denied.
+var errHook = errors.New("unknown hook")
+
 // decide returns the response to a control request. An error is for requests that can't be denied in their own shape.
-func decide(ctx context.Context, p *process, t *turn, raw json.RawMessage, broken error) (any, error) {
+func decide(ctx context.Context, t *turn, raw json.RawMessage, broken error) (any, error) {
 	var req controlRequest
 	if err := json.Unmarshal(raw, &req); err != nil {
-		return nil, fmt.Errorf("reading a request of Claude Code: %w", err)
+		return nil, fmt.Errorf("%w: %w", errHook, err)
 	}
-	var in hookInput
-	switch req.Subtype {
-	case "can_use_tool":
-		in = hookInput{ToolName: req.ToolName, ToolUseID: req.ToolUseID, ToolInput: req.Input, AgentID: req.AgentID}
-	case "hook_callback":
-		if err := json.Unmarshal(req.Input, &in); err != nil && broken == nil {
-			broken = fmt.Errorf("reading a hook of Claude Code: %w", err)
-		}
-		if in.ToolUseID == "" {
-			in.ToolUseID = req.ToolUseID
-		}
-	default:
-		return nil, fmt.Errorf("unsupported request %q", readable(req.Subtype))
+	in, err := req.hook()
+	if err != nil {
+		return nil, err
 	}
-	if t == nil && broken == nil {
-		broken = errors.New("no turn is running")
+	ask := agent.Ask{Tool: in.ToolName, ToolUseID: in.ToolUseID, Input: in.ToolInput, AgentType: in.AgentType, Output: in.Response}
+	if broken == nil {
+		broken = check(t, &ask)
 	}
-	ask := agent.Ask{Tool: in.ToolName, ToolUseID: in.ToolUseID, Input: in.ToolInput, AgentType: in.AgentType}
 	if t != nil {
-		ask.Parent = t.parentOf(in.ToolUseID, in.AgentID, ask.AgentType)
+		ask.Parent = t.parentOf(in.ToolUseID, in.AgentID)
 		if ask.AgentType == "" {
 			ask.AgentType = t.agentType(in.AgentID)
 		}
 	}
 	put := func(stage agent.Stage) agent.Answer {
+		ask.Stage = stage
 		if broken != nil {
 			return agent.Answer{Reason: broken.Error()}
 		}
-		ask.Stage = stage
 		a, err := t.sink.Ask(ctx, ask)
 		if err != nil {
 			return agent.Answer{Reason: "no verdict: " + err.Error()}
+		}
+		if len(a.Input) > 0 && !isObject(a.Input) || len(a.Output) > 0 && !json.Valid(a.Output) {
+			return agent.Answer{Reason: "the verdict's replacement is malformed"}
 		}
 		return a
 	}
 	switch {
 	case req.Subtype == "can_use_tool":
-		return permission(put(agent.StagePermission), in.ToolInput), nil
+		return permission(put(agent.StagePermission), ask.Input), nil
 	case req.CallbackID == hookCall:
-		return callVerdict(put(agent.StageCall), t), nil
+		return callVerdict(put(agent.StageCall), in.Mode), nil
 	case req.CallbackID == hookResult:
-		ask.Output = in.Response
-		return resultVerdict(put(agent.StageResult), in), nil
-	case req.CallbackID == hookFailure:
-		out, err := json.Marshal(in.Error)
+		return resultVerdict(put(agent.StageResult), in, t), nil
+	default:
+		ask.IsError = true
+		return failureVerdict(put(agent.StageResult), in, t), nil
+	}
+}
+
+// hook reads what a control request is about. For a failure, Response is its text.
+func (r controlRequest) hook() (hookInput, error) {
+	switch r.Subtype {
+	case "can_use_tool":
+		return hookInput{ToolName: r.ToolName, ToolUseID: r.ToolUseID, ToolInput: r.Input, AgentID: r.AgentID}, nil
+	case "hook_callback":
+	default:
+		return hookInput{}, fmt.Errorf("unsupported request %q", readable(r.Subtype))
+	}
+	var in hookInput
+	if err := json.Unmarshal(r.Input, &in); err != nil {
+		return in, fmt.Errorf("%w: %w", errHook, err)
+	}
+	if in.ToolUseID == "" {
+		in.ToolUseID = r.ToolUseID
+	}
+	switch r.CallbackID {
+	case hookCall:
+		in.Response = nil
+	case hookResult:
+	case hookFailure:
+		text, err := json.Marshal(in.Error)
 		if err != nil {
-			return nil, fmt.Errorf("reading a failure: %w", err)
+			return in, fmt.Errorf("%w: %w", errHook, err)
 		}
-		ask.Output, ask.IsError = out, true
-		a := put(agent.StageResult)
-		return failureVerdict(a, in, t), nil
+		in.Response = text
 	default:
-		return nil, fmt.Errorf("unknown hook %q", readable(req.CallbackID))
+		return in, fmt.Errorf("%w %q", errHook, readable(r.CallbackID))
 	}
+	return in, nil
 }
 
-func reasonOf(a agent.Answer, otherwise string) string {
-	if a.Reason != "" {
-		return a.Reason
+// check says why an ask must be denied without asking, and completes it.
+func check(t *turn, ask *agent.Ask) error {
+	if len(ask.Input) == 0 || string(ask.Input) == "null" {
+		ask.Input = json.RawMessage(`{}`)
 	}
-	return otherwise
-}
-
-func permission(a agent.Answer, input json.RawMessage) any {
-	if !a.Allow {
-		return map[string]any{"behavior": "deny", "message": reasonOf(a, "denied")}
-	}
-	if len(a.Input) > 0 {
-		input = a.Input
-	}
-	return map[string]any{"behavior": "allow", "updatedInput": input}
-}
-
-// callVerdict is the answer to PreToolUse. An allow is the CLI's last word on the call, but not in plan mode, whose own rules
-// (nothing is changed before the plan is approved) must keep hold.
-func callVerdict(a agent.Answer, t *turn) any {
-	out := map[string]any{"hookEventName": "PreToolUse"}
 	switch {
-	case !a.Allow:
-		out["permissionDecision"], out["permissionDecisionReason"] = "deny", reasonOf(a, "denied")
-	case t != nil && t.mode() == "plan" && len(a.Input) == 0:
-		return map[string]any{}
-	case t != nil && t.mode() == "plan":
-		out["updatedInput"] = a.Input
-	default:
-		out["permissionDecision"] = "allow"
-		if len(a.Input) > 0 {
-			out["updatedInput"] = a.Input
-		}
+	case t == nil:
+		return errors.New("no turn is running")
+	case !isObject(ask.Input):
+		return errors.New("the tool's input is no object")
+	case len(ask.Input)+len(ask.Output) > maxAsk:
+		return fmt.Errorf("too large to be judged: over %d bytes", maxAsk)
 	}
-	return map[string]any{"hookSpecificOutput": out}
+	return nil
 }
 
-// resultVerdict is the answer to PostToolUse.
-func resultVerdict(a agent.Answer, in hookInput) any {
-	out := a.Output
-	if !a.Allow {
-		out = withheld(in, reasonOf(a, "withheld"))
-	}
-	if len(out) == 0 {
-		return map[string]any{}
-	}
-	return map[string]any{"hookSpecificOutput": map[string]any{"hookEventName": "PostToolUse", "updatedToolOutput": out}}
-}
-
-// failureVerdict is the answer to PostToolUseFailure. Claude Code 2.1.197 takes only additionalContext here: what a failed call shows
-// to the model can't be replaced by a hook. A rewrite therefore reaches the event only, NOT the model; the gateway has to replace
-// the tool_result of this tool use id in the request.
-func failureVerdict(a agent.Answer, in hookInput, t *turn) any {
-	if a.Allow && len(a.Output) == 0 {
-		return map[string]any{}
-	}
-	text := reasonOf(a, "withheld")
-	if a.Allow {
-		if json.Unmarshal(a.Output, &text) != nil {
-			text = string(a.Output)
-		}
-	}
-	if t != nil {
-		t.replace(in.ToolUseID, text)
-	}
-	return map[string]any{}
-}
-
-// withheld is a result in the tool's own shape that says nothing but why.
-func withheld(in hookInput, reason string) json.RawMessage {
-	var v any
-	if json.Unmarshal(in.Response, &v) != nil {
-		v = nil
-	}
-	if in.ToolName == "Bash" {
-		v = map[string]any{"stdout": reason, "stderr": "", "interrupted": false, "isImage": false}
-	} else {
-		v = blank(v, &reason)
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return json.RawMessage(`""`)
-	}
-	return b
-}
-
-// blank keeps the shape of v and puts reason in the place of every text.
-func blank(v any, reason *string) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, x := range v {
-			if s, ok := x.(string); ok && (k == "type" || k == "mode") {
-				v[k] = s
-				continue
-			}
-			v[k] = blank(x, reason)
-		}
-		return v
-	case []any:
-		for i, x := range v {
-			v[i] = blank(x, reason)
-		}
-		return v
-	case string, nil:
-		return *reason
-	default:
-		return v
-	}
+func isObject(raw json.RawMessage) bool {
+	var fields map[string]json.RawMessage
+	return json.Unmarshal(raw, &fields) == nil && fields != nil
 }

@@ -10,18 +10,21 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/event"
 )
 
 const (
-	// maxLine bounds one message of the CLI, in bytes: a frame with some room for what surrounds it.
-	maxLine = 8 << 20
+	// drainDelay is how long the output of a CLI that has exited is read on, in case somebody else holds its pipes open.
+	drainDelay = 2 * time.Second
+	// maxLine bounds one message of the CLI, in bytes: a file that it reads may be in it twice, as base64.
+	maxLine = 64 << 20
 	// maxStderr is how much of the CLI's stderr is kept for error messages, in bytes.
 	maxStderr = 8 << 10
 )
@@ -29,25 +32,32 @@ const (
 // process is one running CLI.
 type process struct {
 	cmd    *exec.Cmd
-	stdin  io.WriteCloser
 	mark   string
 	log    *zap.Logger
 	stderr tail
-	work   sync.WaitGroup
+	// work counts the hooks that are being answered.
+	work sync.WaitGroup
 	// resumed says that an earlier transcript was taken up.
 	resumed bool
 
-	writing chan struct{}
-	done    chan struct{}
-	exit    error
+	writes chan write
+	// done is closed when the CLI and its children are gone and all that it said has been received; exit says why.
+	done chan struct{}
+	exit error
 
 	mu      sync.Mutex
 	turn    *turn
 	serial  int
 	waiting map[string]chan reply
 	asks    map[string]context.CancelFunc
+	idle    chan struct{}
 	cost    float64
 	told    string
+}
+
+type write struct {
+	line    []byte
+	written chan error
 }
 
 type reply struct {
@@ -57,7 +67,7 @@ type reply struct {
 
 // start runs the CLI; receive gets its messages, in order, on one goroutine.
 func start(cfg Config, spec agent.SessionSpec, receive func(*process, *turn, message), log *zap.Logger) (*process, error) {
-	mark := newMark()
+	mark := randomHex(16)
 	args, resumed, err := arguments(cfg, spec)
 	if err != nil {
 		return nil, fmt.Errorf("starting Claude Code: %w", err)
@@ -67,62 +77,139 @@ func start(cfg Config, spec agent.SessionSpec, receive func(*process, *turn, mes
 	cmd.Dir = spec.Cwd
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := &process{
-		cmd: cmd, mark: mark, log: log, resumed: resumed, writing: make(chan struct{}, 1), done: make(chan struct{}),
+		cmd: cmd, mark: mark, log: log, resumed: resumed, writes: make(chan write), done: make(chan struct{}),
 		waiting: map[string]chan reply{}, asks: map[string]context.CancelFunc{},
 	}
-	cmd.Stderr = &p.stderr
-	if p.stdin, err = cmd.StdinPipe(); err != nil {
-		return nil, fmt.Errorf("starting Claude Code: %w", err)
-	}
-	stdout, err := cmd.StdoutPipe()
+	// Pipes of our own: with those of exec.Cmd, a child that holds one open would hide that the CLI is gone.
+	stdin, stdout, stderr, err := p.pipes()
 	if err != nil {
 		return nil, fmt.Errorf("starting Claude Code: %w", err)
 	}
-	// Its children inherit stderr: without a bound, one that stays would keep Wait waiting.
-	cmd.WaitDelay = waitDelay
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	for _, theirs := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
+		theirs.(*os.File).Close() //nolint:errcheck,gosec,forcetypeassert // our copy of the CLI's end
+	}
+	if err != nil {
+		for _, ours := range []*os.File{stdin, stdout, stderr} {
+			ours.Close() //nolint:errcheck,gosec // nothing was sent
+		}
 		return nil, fmt.Errorf("starting Claude Code: %w", err)
 	}
-	go func() {
-		defer close(p.done)
-		readErr := p.read(stdout, receive)
-		if readErr != nil {
-			log.Error("reading from Claude Code", zap.Error(readErr))
+	go p.supervise(stdin, stdout, stderr, receive)
+	return p, nil
+}
+
+// pipes gives the command its ends and returns ours.
+func (p *process) pipes() (stdin, stdout, stderr *os.File, err error) {
+	var files []*os.File
+	pipe := func() (r, w *os.File) {
+		if err == nil {
+			r, w, err = os.Pipe()
+			files = append(files, r, w)
+		}
+		return r, w
+	}
+	inR, inW := pipe()
+	outR, outW := pipe()
+	errR, errW := pipe()
+	if err != nil {
+		for _, f := range files {
+			f.Close() //nolint:errcheck,gosec // nothing was sent; a nil file is fine
+		}
+		return nil, nil, nil, fmt.Errorf("making a pipe: %w", err)
+	}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inR, outW, errW
+	return inW, outR, errR, nil
+}
+
+// supervise reads and writes until the CLI ends, and then ends what it left behind.
+func (p *process) supervise(stdin, stdout, stderr *os.File, receive func(*process, *turn, message)) {
+	defer close(p.done)
+	var streams, writer sync.WaitGroup
+	var readErr error
+	gone := make(chan struct{})
+	streams.Go(func() {
+		if readErr = p.read(stdout, receive); readErr != nil {
+			p.log.Error("reading from Claude Code", zap.Error(readErr))
 			p.kill()
 		}
-		p.exit = errors.Join(readErr, cmd.Wait())
-		killMarked(mark, cmd.Process.Pid)
-		p.abandon()
-	}()
-	return p, nil
+	})
+	streams.Go(func() { io.Copy(&p.stderr, stderr) }) //nolint:errcheck,gosec // what could be read is kept
+	writer.Go(func() {
+		for {
+			select {
+			case w := <-p.writes:
+				_, err := stdin.Write(w.line)
+				w.written <- err
+			case <-gone:
+				return
+			}
+		}
+	})
+	err := p.cmd.Wait()
+	close(gone)
+	stdin.Close() //nolint:errcheck,gosec // nobody reads it any more; this ends a write that waits
+	writer.Wait()
+	killMarked(p.mark, p.cmd.Process.Pid)
+	p.abandon()
+	late := time.AfterFunc(drainDelay, func() {
+		stdout.Close() //nolint:errcheck,gosec // only read
+		stderr.Close() //nolint:errcheck,gosec // only read
+	})
+	streams.Wait()
+	late.Stop()
+	stdout.Close() //nolint:errcheck,gosec // only read; closing twice is fine
+	stderr.Close() //nolint:errcheck,gosec // only read; closing twice is fine
+	p.exit = errors.Join(readErr, err)
+	p.abandon()
 }
 
 // read passes on messages until the CLI closes its stdout.
 func (p *process) read(r io.Reader, receive func(*process, *turn, message)) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
-	for lines.Scan() {
-		if len(lines.Bytes()) == 0 {
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, err := readLine(lines)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, os.ErrClosed):
+			return nil
+		case err != nil:
+			return fmt.Errorf("reading messages of Claude Code: %w", err)
+		case len(line) == 0:
 			continue
 		}
-		var m message
-		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+		m := message{raw: line}
+		if err := json.Unmarshal(line, &m); err != nil {
 			return fmt.Errorf("reading a message of Claude Code: %w", err)
 		}
-		m.raw = lines.Bytes()
-		p.mu.Lock()
-		t := p.turn
-		p.mu.Unlock()
 		if m.Type == "control_response" {
 			p.answer(m.Response)
 			continue
 		}
+		p.mu.Lock()
+		t := p.turn
+		p.mu.Unlock()
 		receive(p, t, m)
 	}
-	if err := lines.Err(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("reading messages of Claude Code: %w", err)
+}
+
+// readLine reads a line without its end. It is valid until the next call.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	var long []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		switch {
+		case err == nil && long == nil:
+			return part[:len(part)-1], nil
+		case len(long)+len(part) > maxLine:
+			return nil, fmt.Errorf("a message of over %d bytes", maxLine)
+		case err == nil:
+			return append(long, part[:len(part)-1]...), nil
+		case errors.Is(err, bufio.ErrBufferFull):
+			long = append(long, part...)
+		default:
+			return nil, err
+		}
 	}
-	return nil
 }
 
 // answer hands a control response to the one who waits for it.
@@ -183,22 +270,16 @@ func (p *process) send(ctx context.Context, v any) error {
 	if err != nil {
 		return fmt.Errorf("encoding a message for Claude Code: %w", err)
 	}
+	w := write{line: append(b, '\n'), written: make(chan error, 1)}
 	select {
-	case p.writing <- struct{}{}:
+	case p.writes <- w:
 	case <-ctx.Done():
 		return fmt.Errorf("writing to Claude Code: %w", ctx.Err())
 	case <-p.done:
 		return p.err()
 	}
-	written := make(chan error, 1)
-	// A blocked write ends when the process does, because that closes the pipe.
-	go func() {
-		_, err := p.stdin.Write(append(b, '\n'))
-		<-p.writing
-		written <- err
-	}()
 	select {
-	case err := <-written:
+	case err := <-w.written:
 		if err != nil {
 			return fmt.Errorf("writing to Claude Code: %w", err)
 		}
@@ -215,6 +296,25 @@ func (p *process) attach(t *turn) {
 }
 
 func (p *process) detach() { p.attach(nil) }
+
+// expectIdle returns a channel that is closed with the CLI's next result, and whether nobody waits for it yet.
+func (p *process) expectIdle() (idle <-chan struct{}, news bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.idle == nil {
+		p.idle, news = make(chan struct{}), true
+	}
+	return p.idle, news
+}
+
+func (p *process) becameIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.idle != nil {
+		close(p.idle)
+		p.idle = nil
+	}
+}
 
 func (p *process) exited() bool {
 	select {
@@ -235,6 +335,9 @@ func (p *process) err() error {
 
 // kill ends the CLI and what it started, without waiting.
 func (p *process) kill() {
+	if p.exited() {
+		return
+	}
 	// The group first: what leads it is still ours to name, because nobody has waited for it.
 	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		p.log.Warn("killing Claude Code", zap.Error(err))
@@ -252,9 +355,7 @@ func (p *process) abandon() {
 
 // close kills and waits. It is safe to call twice.
 func (p *process) close() {
-	if !p.exited() {
-		p.kill()
-	}
+	p.kill()
 	<-p.done
 	p.work.Wait()
 }
@@ -267,37 +368,26 @@ func (p *process) lastWords() string {
 	return ""
 }
 
-// tail is a writer that keeps the last maxStderr bytes.
-type tail struct {
-	mu sync.Mutex
-	b  []byte
-}
-
-// Write implements io.Writer.
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, b...)
-	if over := len(t.b) - maxStderr; over > 0 {
-		t.b = append([]byte(nil), t.b[over:]...)
+// announce says whether init is news.
+func (p *process) announce(init event.Init) bool {
+	b, err := json.Marshal(init)
+	if err != nil {
+		return true
 	}
-	return len(b), nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.told == string(b) {
+		return false
+	}
+	p.told = string(b)
+	return true
 }
 
-// String implements fmt.Stringer.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.b)
-}
-
-// readable makes a text from the sandbox fit for a log line: valid, one line, bounded.
-func readable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	return strings.Join(strings.Fields(s), " ")
+// spent turns the process's running total into what the turn has cost.
+func (p *process) spent(total float64) float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	cost := max(total-p.cost, 0)
+	p.cost = total
+	return cost
 }

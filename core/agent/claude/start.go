@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,23 +15,26 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/agcluster/agcluster/core/agent"
 )
 
 const (
-	waitDelay = 2 * time.Second
 	// placeholderKey is what the CLI believes to be its key. The gateway outside puts in the real one.
 	placeholderKey = "agcluster-placeholder-key"
 	// markName is an environment variable that every descendant of a CLI carries, so that they can be found when it died.
 	markName = "AGCLUSTER_RUN"
 )
 
-func newMark() string {
-	b := make([]byte, 16)
+func randomHex(n int) string {
+	b := make([]byte, n)
 	rand.Read(b) //nolint:errcheck,gosec // crypto/rand.Read never fails since Go 1.24
 	return hex.EncodeToString(b)
+}
+
+func newUUID() string {
+	h := randomHex(16)
+	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-8" + h[17:20] + "-" + h[20:]
 }
 
 // arguments is the CLI's argv, and whether it takes up a transcript.
@@ -37,10 +42,16 @@ func arguments(cfg Config, spec agent.SessionSpec) ([]string, bool, error) {
 	if !isUUID(spec.TranscriptID) {
 		return nil, false, fmt.Errorf("transcript_id %q is no UUID", spec.TranscriptID)
 	}
+	settings, err := settings(cfg)
+	if err != nil {
+		return nil, false, err
+	}
 	args := []string{
 		"-p", "--output-format", "stream-json", "--input-format", "stream-json", "--verbose", "--include-partial-messages",
+		// It says when it takes up a message, which tells the message's result from that of a run the CLI began by itself.
+		"--replay-user-messages",
 		"--permission-prompt-tool", "stdio", "--strict-mcp-config",
-		"--settings", `{"skipWebFetchPreflight":true}`,
+		"--settings", settings,
 		"--setting-sources=" + strings.Join(spec.SettingSources, ","),
 		"--tools=" + strings.Join(builtin(spec), ","),
 	}
@@ -56,7 +67,8 @@ func arguments(cfg Config, spec agent.SessionSpec) ([]string, bool, error) {
 	if spec.MaxTurns > 0 {
 		args = append(args, "--max-turns="+strconv.Itoa(spec.MaxTurns))
 	}
-	// --session-id of a transcript that exists is refused by the CLI, --resume of one that does not as well.
+	// --session-id of a transcript that exists is refused by the CLI, --resume of one that does not as well: what is on the disk
+	// decides, not what the host remembers.
 	resumed, err := hasTranscript(cfg, spec.TranscriptID)
 	if err != nil {
 		return nil, false, err
@@ -65,6 +77,16 @@ func arguments(cfg Config, spec agent.SessionSpec) ([]string, bool, error) {
 		return append(args, "--resume="+spec.TranscriptID), true, nil
 	}
 	return append(args, "--session-id="+spec.TranscriptID), false, nil
+}
+
+// settings is the layer of settings that wins over those of the project, which the agent can write: their "env" would otherwise
+// replace the CLI's own environment and lead it past the gateway.
+func settings(cfg Config) (string, error) {
+	b, err := json.Marshal(map[string]any{"skipWebFetchPreflight": true, "disableAllHooks": false, "env": fixed(cfg)})
+	if err != nil {
+		return "", fmt.Errorf("encoding settings: %w", err)
+	}
+	return string(b), nil
 }
 
 func isUUID(s string) bool {
@@ -84,19 +106,10 @@ func builtin(spec agent.SessionSpec) []string {
 		}
 	}
 	add(spec.Tools)
-	for _, name := range sortedKeys(spec.Agents) {
+	for _, name := range slices.Sorted(maps.Keys(spec.Agents)) {
 		add(spec.Agents[name].Tools)
 	}
 	return tools
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func configDir(cfg Config) string {
@@ -114,37 +127,46 @@ func hasTranscript(cfg Config, id string) (bool, error) {
 	return len(found) > 0, nil
 }
 
-// environment is the CLI's whole environment: the driver's own settings win over the session's, which win over the base.
-func environment(cfg Config, spec agent.SessionSpec, mark string) []string {
-	env := map[string]string{}
-	for k, v := range cfg.Env {
-		env[k] = v
+// fixed is what neither a session nor a project may change. CLAUDE_CODE_SUBPROCESS_ENV_SCRUB is not among it: since 2.1 it makes Bash
+// demand a sandbox of its own, and there is no key here to hide.
+func fixed(cfg Config) map[string]string {
+	env := map[string]string{
+		"ANTHROPIC_API_KEY":                        placeholderKey,
+		"ANTHROPIC_BASE_URL":                       cfg.GatewayURL,
+		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+		"DISABLE_AUTOUPDATER":                      "1",
+		"CLAUDE_CODE_ENABLE_TASKS":                 "0",
+		"NO_PROXY":                                 "127.0.0.1,localhost",
+		"no_proxy":                                 "127.0.0.1,localhost",
 	}
-	for k, v := range spec.Env {
-		env[k] = v
-	}
-	env["CLAUDE_CONFIG_DIR"] = configDir(cfg)
-	env["HOME"] = cfg.Env["HOME"]
-	env["ANTHROPIC_API_KEY"] = placeholderKey
-	env["ANTHROPIC_BASE_URL"] = cfg.GatewayURL
-	env["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] = "1"
-	env["DISABLE_AUTOUPDATER"] = "1"
-	env["CLAUDE_CODE_ENABLE_TASKS"] = "0"
-	env["NO_PROXY"] = "127.0.0.1,localhost"
-	env["no_proxy"] = env["NO_PROXY"]
-	env["IS_SANDBOX"] = "1"
-	env[markName] = mark
 	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
-		delete(env, k)
 		if cfg.ProxyURL != "" {
 			env[k] = cfg.ProxyURL
 		}
 	}
-	for _, k := range []string{"ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AGCLUSTER_TOKEN", "AGCLUSTER_TOKEN_FD"} {
-		delete(env, k)
-	}
+	return env
+}
+
+// environment is the CLI's whole environment: the driver's own settings win over the session's, which win over the base.
+func environment(cfg Config, spec agent.SessionSpec, mark string) []string {
+	env := maps.Clone(cfg.Env)
+	maps.Copy(env, spec.Env)
+	maps.DeleteFunc(env, func(k, _ string) bool {
+		switch strings.ToUpper(k) {
+		case "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN":
+			return true
+		}
+		// What the agent server itself was told is none of the CLI's business.
+		return strings.HasPrefix(k, "AGCLUSTER_")
+	})
+	maps.Copy(env, fixed(cfg))
+	env["CLAUDE_CONFIG_DIR"] = configDir(cfg)
+	env["HOME"] = cfg.Env["HOME"]
+	// Without it the CLI refuses bypassPermissions to root.
+	env["IS_SANDBOX"] = "1"
+	env[markName] = mark
 	list := make([]string, 0, len(env))
-	for _, k := range sortedKeys(env) {
+	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])
 	}
 	return list

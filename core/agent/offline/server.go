@@ -226,7 +226,7 @@ func fail(w http.ResponseWriter, status int, kind, text string, retry time.Durat
 // identifier must be unique: with a constant message id the CLI drops later tool calls.
 func identifier(prefix string) string {
 	b := make([]byte, 12)
-	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b)
 	return prefix + hex.EncodeToString(b)
 }
 

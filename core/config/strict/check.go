@@ -23,9 +23,16 @@ type Schema struct {
 	Shapes map[reflect.Type]Shape
 }
 
-// Check returns everything that is wrong with the document, in the order of the keys: unknown keys and values of the wrong type.
+// maxErrors bounds what Check returns: nobody reads more, and the document may come from a stranger.
+const maxErrors = 100
+
+// Check returns what is wrong with the document, in the order of the keys: unknown keys and values of the wrong type. After 100 it
+// only says how many more there are.
 func (s Schema) Check(d Document) []Error {
 	found := s.check(d.Data, s.Type, "")
+	if more := len(found) - maxErrors; more > 0 {
+		found = append(found[:maxErrors], Error{Message: fmt.Sprintf("and %d more", more)})
+	}
 	for i, e := range found {
 		found[i] = d.At(e)
 	}
@@ -183,22 +190,25 @@ func Nearest(name string, names []string) string {
 	return best
 }
 
-// distance is Levenshtein's.
+// distance counts letters that are wrong, missing, too much or swapped with their neighbour (optimal string alignment).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next[0] = i + 1
 		for j := range len(b) {
 			cost := 1
 			if a[i] == b[j] {
 				cost = 0
 			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+			next[j+1] = min(row[j]+cost, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row, next = row, next, before
 	}
 	return row[len(b)]
 }

@@ -25,6 +25,9 @@ const (
 	// MaxBytes bounds a document.
 	MaxBytes = 1 << 20
 	maxDepth = 64
+	// Every value gets a path. One long key above many values would make that gigabytes, so both are bounded.
+	maxPath   = 1 << 10
+	maxValues = 20_000
 )
 
 // Error is one thing that is wrong.
@@ -71,6 +74,27 @@ func (d Document) At(e Error) Error {
 	return e
 }
 
+// reader counts what it has read.
+type reader struct {
+	lines  map[string]int
+	values int
+}
+
+// enter is called for each value before it is read; a message is empty when it may be.
+func (r *reader) enter(field string, depth int) string {
+	r.values++
+	switch {
+	case depth > maxDepth:
+		return fmt.Sprintf("is nested deeper than %d", maxDepth)
+	case len(field) > maxPath:
+		return fmt.Sprintf("its key and those around it have more than %d bytes", maxPath)
+	case r.values > maxValues:
+		return fmt.Sprintf("is one of more than %d values", maxValues)
+	default:
+		return ""
+	}
+}
+
 // YAML parses one document. An empty one has nil Data.
 func YAML(text []byte) (Document, error) {
 	d := Document{lines: map[string]int{}}
@@ -87,8 +111,9 @@ func YAML(text []byte) (Document, error) {
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return d, Error{Message: "holds more than one document", Line: more.Line}
 	}
+	r := &reader{lines: d.lines}
 	var err error
-	d.Data, err = d.yaml(&root, "", 0)
+	d.Data, err = r.yaml(&root, "", 0)
 	return d, err
 }
 
@@ -102,22 +127,22 @@ func checkText(text []byte) error {
 	return nil
 }
 
-func (d Document) yaml(n *yaml.Node, field string, depth int) (any, error) {
-	fail := func(format string, args ...any) (any, error) {
-		return nil, Error{Field: field, Message: fmt.Sprintf(format, args...), Line: n.Line}
+func (r *reader) yaml(n *yaml.Node, field string, depth int) (any, error) {
+	fail := func(message string) (any, error) {
+		return nil, Error{Field: short(field), Message: message, Line: n.Line}
+	}
+	if message := r.enter(field, depth); message != "" {
+		return fail(message)
 	}
 	if field != "" {
-		d.lines[field] = n.Line
+		r.lines[field] = n.Line
 	}
-	switch {
-	case depth > maxDepth:
-		return fail("is nested deeper than %d", maxDepth)
-	case n.Anchor != "" || n.Kind == yaml.AliasNode:
+	if n.Anchor != "" || n.Kind == yaml.AliasNode {
 		return fail("anchors and aliases are not allowed")
 	}
 	switch n.Kind {
 	case yaml.DocumentNode:
-		return d.yaml(n.Content[0], field, depth)
+		return r.yaml(n.Content[0], field, depth)
 	case yaml.MappingNode:
 		m := make(map[string]any, len(n.Content)/2)
 		for i := 0; i+1 < len(n.Content); i += 2 {
@@ -127,20 +152,20 @@ func (d Document) yaml(n *yaml.Node, field string, depth int) (any, error) {
 			}
 			at := Join(field, key.Value)
 			if _, twice := m[key.Value]; twice {
-				return nil, Error{Field: at, Message: "is given twice", Line: key.Line}
+				return nil, Error{Field: short(at), Message: "is given twice", Line: key.Line}
 			}
-			v, err := d.yaml(n.Content[i+1], at, depth+1)
+			v, err := r.yaml(n.Content[i+1], at, depth+1)
 			if err != nil {
 				return nil, err
 			}
-			d.lines[at] = key.Line
+			r.lines[at] = key.Line
 			m[key.Value] = v
 		}
 		return m, nil
 	case yaml.SequenceNode:
 		list := make([]any, len(n.Content))
 		for i, item := range n.Content {
-			v, err := d.yaml(item, Index(field, i), depth+1)
+			v, err := r.yaml(item, Index(field, i), depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -150,7 +175,7 @@ func (d Document) yaml(n *yaml.Node, field string, depth int) (any, error) {
 	default:
 		v, err := scalar(n)
 		if err != nil {
-			return fail("%s", err)
+			return fail(err.Error())
 		}
 		return v, nil
 	}
@@ -191,7 +216,7 @@ func JSON(text []byte) (Document, error) {
 	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
-	data, err := value(dec, "", 0)
+	data, err := (&reader{}).json(dec, "", 0)
 	if err != nil {
 		return Document{}, err
 	}
@@ -201,10 +226,10 @@ func JSON(text []byte) (Document, error) {
 	return Document{Data: data}, nil
 }
 
-// value reads by tokens because that is how a key given twice is seen.
-func value(dec *json.Decoder, field string, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, Error{Field: field, Message: fmt.Sprintf("is nested deeper than %d", maxDepth)}
+// json reads by tokens because that is how a key given twice is seen.
+func (r *reader) json(dec *json.Decoder, field string, depth int) (any, error) {
+	if message := r.enter(field, depth); message != "" {
+		return nil, Error{Field: short(field), Message: message}
 	}
 	token, err := dec.Token()
 	if err != nil {
@@ -221,9 +246,9 @@ func value(dec *json.Decoder, field string, depth int) (any, error) {
 			name, _ := key.(string)
 			at := Join(field, name)
 			if _, twice := m[name]; twice {
-				return nil, Error{Field: at, Message: "is given twice"}
+				return nil, Error{Field: short(at), Message: "is given twice"}
 			}
-			if m[name], err = value(dec, at, depth+1); err != nil {
+			if m[name], err = r.json(dec, at, depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -232,7 +257,7 @@ func value(dec *json.Decoder, field string, depth int) (any, error) {
 	case json.Delim('['):
 		list := []any{}
 		for dec.More() {
-			v, err := value(dec, Index(field, len(list)), depth+1)
+			v, err := r.json(dec, Index(field, len(list)), depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -254,6 +279,14 @@ func syntax(err error) error {
 	default:
 		return Error{Message: "is no valid JSON: " + err.Error()}
 	}
+}
+
+// short cuts a path that is too long to be shown.
+func short(field string) string {
+	if len(field) <= maxPath {
+		return field
+	}
+	return strings.ToValidUTF8(field[:80], "") + "…"
 }
 
 // Join is the path of key within field. A key that would be mistaken for a path is quoted.

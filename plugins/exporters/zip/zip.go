@@ -26,6 +26,10 @@ var _ sdk.Exporter = exporter{}
 func (exporter) Export(
 	ctx context.Context, req sdk.ExportRequest, in io.Reader, begin func(sdk.ExportHeader) error, out io.Writer,
 ) error {
+	if err := sdk.DecodeOptions(req.Options, &struct{}{}); err != nil {
+		return err
+	}
+	in = &reader{ctx: ctx, r: in}
 	entries := tar.NewReader(in)
 	h, err := entries.Next()
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -50,9 +54,6 @@ func (exporter) Export(
 		return packer, nil
 	})
 	for ; err == nil; h, err = entries.Next() {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		if err := add(z, h, entries); err != nil {
 			return fmt.Errorf("adding %q: %w", h.Name, err)
 		}
@@ -71,7 +72,12 @@ func (exporter) Export(
 }
 
 func add(z *zip.Writer, h *tar.Header, content io.Reader) error {
-	zh := &zip.FileHeader{Name: strings.TrimPrefix(h.Name, "/"), Method: zip.Deflate, Modified: h.ModTime}
+	// The host sends clean relative names only. Who unpacks a zip may be less careful than it, so nothing else is passed on.
+	if clean := strings.TrimSuffix(h.Name, "/"); clean == "" || path.IsAbs(clean) || path.Clean(clean) != clean || clean == ".." ||
+		strings.HasPrefix(clean, "../") || strings.ContainsRune(clean, 0) {
+		return errors.New("it is no clean relative name")
+	}
+	zh := &zip.FileHeader{Name: h.Name, Method: zip.Deflate, Modified: h.ModTime}
 	if !utf8.ValidString(zh.Name) {
 		// The format knows UTF-8 and one old code page. Unix tools take the raw bytes when no flag says UTF-8.
 		zh.NonUTF8 = true
@@ -94,8 +100,10 @@ func add(z *zip.Writer, h *tar.Header, content io.Reader) error {
 		if packed(zh.Name) || h.Size == 0 {
 			zh.Method = zip.Store
 		}
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		return nil // they have no place in a zip
 	default:
-		return nil // sockets and devices have no place in a zip
+		return fmt.Errorf("it has the type %q, which no workspace has", h.Typeflag)
 	}
 	w, err := z.CreateHeader(zh)
 	if err != nil {
@@ -115,4 +123,18 @@ func packed(name string) bool {
 	default:
 		return false
 	}
+}
+
+// reader ends when the caller does, also within a large file.
+type reader struct {
+	ctx context.Context //nolint:containedctx // lives for one export
+	r   io.Reader
+}
+
+// Read implements io.Reader.
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
 }

@@ -5,10 +5,12 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/agcluster/agcluster/plugins/sdk"
@@ -16,13 +18,18 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	t.Run("in process", func(t *testing.T) { look(t, exporter{}) })
-	t.Run("binary", func(t *testing.T) { look(t, plugintest.Start(t, plugintest.Build(t, "."), nil).Exporter) })
+	t.Run("in process", func(t *testing.T) { look(t, plugintest.ExporterHarness{Exporter: exporter{}}) })
+	t.Run("binary", func(t *testing.T) {
+		path := plugintest.Build(t, ".")
+		plugintest.TestBinary(t, path, sdk.KindExporter, "zip", nil)
+		p := plugintest.Start(t, path, nil)
+		look(t, plugintest.ExporterHarness{Exporter: p.Exporter, PID: p.PID})
+	})
 }
 
-func look(t *testing.T, e sdk.Exporter) {
+func look(t *testing.T, h plugintest.ExporterHarness) {
 	t.Helper()
-	header, product := plugintest.TestExporter(t, e)
+	header, product := plugintest.TestExporter(t, h)
 	if header.FileName != "workspace.zip" || header.MediaType != "application/zip" {
 		t.Errorf("got %+v", header)
 	}
@@ -82,6 +89,43 @@ func TestNamesThatAreNoUTF8Stay(t *testing.T) {
 	r, err := zip.NewReader(bytes.NewReader(out.Bytes()), int64(out.Len()))
 	if err != nil || r.File[0].Name != "a\xff\xfe.txt" {
 		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+func TestWhatIsNoWorkspaceIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		header tar.Header
+		want   string
+	}{
+		"a name that climbs":         {tar.Header{Name: "../x", Typeflag: tar.TypeReg}, "no clean relative name"},
+		"a name that climbs later":   {tar.Header{Name: "a/../../x", Typeflag: tar.TypeReg}, "no clean relative name"},
+		"an absolute name":           {tar.Header{Name: "/etc/passwd", Typeflag: tar.TypeReg}, "no clean relative name"},
+		"the folder above":           {tar.Header{Name: "../", Typeflag: tar.TypeDir}, "no clean relative name"},
+		"a hard link":                {tar.Header{Name: "a", Linkname: "b", Typeflag: tar.TypeLink}, "which no workspace has"},
+		"a socket is left out":       {tar.Header{Name: "a", Typeflag: tar.TypeFifo}, ""},
+		"two dots in a name are one": {tar.Header{Name: "a..b", Typeflag: tar.TypeReg}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var in bytes.Buffer
+			w := tar.NewWriter(&in)
+			if err := errors.Join(w.WriteHeader(&c.header), w.Close()); err != nil {
+				t.Fatal(err)
+			}
+			err := exporter{}.Export(t.Context(), sdk.ExportRequest{}, &in, func(sdk.ExportHeader) error { return nil }, io.Discard)
+			if (c.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestUnknownOptionsAreRefused(t *testing.T) {
+	for options, ok := range map[string]bool{"": true, "{}": true, `{"level":9}`: false} {
+		err := exporter{}.Export(t.Context(), sdk.ExportRequest{Options: []byte(options)}, bytes.NewReader(plugintest.Tar(t)),
+			func(sdk.ExportHeader) error { return nil }, io.Discard)
+		if (err == nil) != ok || (err != nil && !sdk.IsPermanent(err)) {
+			t.Errorf("%q: got %v", options, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/agcluster/agcluster/plugins/sdk"
 )
@@ -45,12 +46,15 @@ type filter struct {
 var _ sdk.Filter = (*filter)(nil)
 
 func (f *filter) configure(raw json.RawMessage) error {
-	var options struct {
+	options := struct {
 		Calls string   `json:"calls"`
 		Allow []string `json:"allow"`
+	}{Calls: "pass"}
+	if err := sdk.DecodeOptions(raw, &options); err != nil {
+		return err
 	}
-	if err := json.Unmarshal(raw, &options); err != nil {
-		return fmt.Errorf("reading options: %w", err)
+	if options.Calls != "pass" && options.Calls != "deny" {
+		return sdk.Permanent(fmt.Errorf("options.calls is %q, not pass or deny", options.Calls))
 	}
 	r, err := newRedactor(options.Allow)
 	if err != nil {
@@ -61,28 +65,28 @@ func (f *filter) configure(raw json.RawMessage) error {
 }
 
 // FilterCall implements sdk.Filter.
-func (f *filter) FilterCall(_ context.Context, call sdk.Call) (sdk.Outcome, error) {
+func (f *filter) FilterCall(ctx context.Context, call sdk.Call) (sdk.Outcome, error) {
 	if !f.deny {
 		return sdk.Outcome{Decision: sdk.Pass}, nil
 	}
-	_, found, err := f.redactor.json(call.Input)
+	_, found, err := f.redactor.json(ctx, call.Input)
 	if err != nil {
 		return sdk.Outcome{}, err
 	}
 	if len(found) == 0 {
 		return sdk.Outcome{Decision: sdk.Pass}, nil
 	}
-	return sdk.Outcome{Decision: sdk.Deny, Reason: "the call holds a credential: " + list(found)}, nil
+	return sdk.Outcome{Decision: sdk.Deny, Reason: "the call holds a credential: " + strings.Join(found, ", ")}, nil
 }
 
 // FilterResult implements sdk.Filter.
-func (f *filter) FilterResult(_ context.Context, result sdk.Result) (sdk.Outcome, error) {
-	clean, found, err := f.redactor.json(result.Output)
+func (f *filter) FilterResult(ctx context.Context, result sdk.Result) (sdk.Outcome, error) {
+	clean, found, err := f.redactor.json(ctx, result.Output)
 	if err != nil {
 		return sdk.Outcome{}, err
 	}
 	if len(found) == 0 {
 		return sdk.Outcome{Decision: sdk.Pass}, nil
 	}
-	return sdk.Outcome{Decision: sdk.Rewrite, Reason: "redacted " + list(found), Replacement: clean}, nil
+	return sdk.Outcome{Decision: sdk.Rewrite, Reason: "redacted " + strings.Join(found, ", "), Replacement: clean}, nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // forkMany starts more processes than the limit, in dash because bash repeats a refused fork for half a minute.
-const forkMany = `exec 2>&1; i=0; while [ $i -lt 300 ]; do sleep 300 & i=$((i+1)); done`
+const forkMany = `exec 2>&1; i=0; while [ $i -lt 300 ]; do sleep 300 >/dev/null 2>&1 & i=$((i+1)); done`
 
 // requireCgroups tells whether this process may make cgroups; the tests of limits by cgroup and by rlimit share the rest.
 func hasCgroups(t testing.TB) bool {
@@ -29,7 +29,7 @@ func TestMemoryHogDiesAlone(t *testing.T) {
 	req := request("hungry")
 	req.Resources = sdk.Resources{MemoryBytes: 128 << 20, MilliCPU: 500}
 	box := create(t, provider, req)
-	if out, code := inside(t, box, "/opt/agent/agcluster-agent eat 500"); code != 137 {
+	if out, code := inside(t, box, "/opt/agent/agcluster-agent eat 500; exit $?"); code != 137 {
 		t.Fatalf("a process took 500 MiB of 128: exit status %d, %q", code, out)
 	}
 	if out, _ := inside(t, box, "echo alive"); out != "alive" {
@@ -79,7 +79,7 @@ func TestProcessesAreLimited(t *testing.T) {
 			}
 			// The limit is the sandbox's own: a full one takes nothing from another.
 			other := create(t, provider, request("neighbour"))
-			if out, _ := inside(t, other, "for i in 1 2 3; do sleep 60 & done; echo fine"); out != "fine" {
+			if out, _ := inside(t, other, "for i in 1 2 3; do sleep 60 >/dev/null 2>&1 & done; echo fine"); out != "fine" {
 				t.Errorf("the neighbour suffers: %q", out)
 			}
 		})

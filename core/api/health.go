@@ -1,0 +1,55 @@
+package api
+
+import "context"
+
+// Health answers GET /health.
+type Health struct {
+	Status     string         `json:"status" enum:"healthy"`
+	AgentImage string         `json:"agent_image" doc:"Image of the agents, for providers that run images."`
+	Version    string         `json:"version"`
+	Provider   string         `json:"provider" doc:"The default provider."`
+	Offline    bool           `json:"offline" doc:"True when the host's own scripted model answers: any key works."`
+	Sandboxes  int            `json:"sandboxes" doc:"Sandboxes that run now."`
+	Plugins    []PluginHealth `json:"plugins"`
+	Policies   []PolicyInfo   `json:"policies"`
+}
+
+// PluginHealth is how a plugin is.
+type PluginHealth struct {
+	Name     string `json:"name"`
+	Kind     string `json:"kind" enum:"provider,filter,exporter"`
+	Version  string `json:"version,omitempty" doc:"Empty until it was used."`
+	State    string `json:"state" enum:"stopped,running,restarting" doc:"Stopped: it starts at its first use."`
+	Restarts int    `json:"restarts"`
+}
+
+// PolicyInfo describes a loaded policy module.
+type PolicyInfo struct {
+	Name        string   `json:"name"`
+	Version     string   `json:"version"`
+	Description string   `json:"description"`
+	Digest      string   `json:"digest" doc:"sha256: and the digest of the module's bytes."`
+	Gates       []string `json:"gates"`
+}
+
+type healthOutput struct{ Body Health }
+
+func (a *API) health(context.Context, *struct{}) (*healthOutput, error) {
+	h := Health{
+		Status: "healthy", AgentImage: a.cfg.AgentImage, Version: a.cfg.Version, Provider: a.cfg.Provider, Offline: a.cfg.Offline,
+		Sandboxes: a.Status.Sandboxes(), Plugins: []PluginHealth{}, Policies: []PolicyInfo{},
+	}
+	for _, p := range a.Status.Plugins() {
+		h.Plugins = append(h.Plugins, PluginHealth{
+			Name: p.Name, Kind: string(p.Kind), Version: p.Version, State: string(p.State), Restarts: p.Restarts,
+		})
+	}
+	for _, p := range a.Status.Policies() {
+		info := PolicyInfo{Name: p.Name, Version: p.Version, Description: p.Description, Digest: p.Digest, Gates: []string{}}
+		for _, g := range p.Gates {
+			info.Gates = append(info.Gates, string(g))
+		}
+		h.Policies = append(h.Policies, info)
+	}
+	return &healthOutput{Body: h}, nil
+}

@@ -1,0 +1,226 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/preset"
+	"github.com/agcluster/agcluster/core/session"
+	"github.com/agcluster/agcluster/plugins/sdk"
+)
+
+// InlineConfig is a configuration in a request, read as strictly as a preset file.
+type InlineConfig struct{ raw json.RawMessage }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *InlineConfig) UnmarshalJSON(b []byte) error {
+	c.raw = append(json.RawMessage(nil), b...)
+	return nil
+}
+
+// Schema implements huma.SchemaProvider.
+func (InlineConfig) Schema(r huma.Registry) *huma.Schema {
+	return r.Schema(reflect.TypeFor[preset.Config](), true, "Config")
+}
+
+// LaunchRequest is the body of POST /api/agents/launch.
+type LaunchRequest struct {
+	APIKey   string                       `json:"api_key" doc:"The Anthropic key the agent works with. It is never stored." writeOnly:"true" maxLength:"512"`
+	ConfigID string                       `json:"config_id,omitempty" doc:"Id of a configuration of GET /api/configs/." maxLength:"64"`
+	Config   *InlineConfig                `json:"config,omitempty" doc:"An inline configuration, instead of config_id."`
+	Provider string                       `json:"provider,omitempty" doc:"Name of a provider plugin; the host's default otherwise." maxLength:"64"`
+	MCPEnv   map[string]map[string]string `json:"mcp_env,omitempty" doc:"Credentials for MCP servers: {server: {VARIABLE: value}}." writeOnly:"true"`
+}
+
+type launchInput struct{ Body LaunchRequest }
+
+// Launched answers a launch.
+type Launched struct {
+	SessionID string `json:"session_id" example:"conv-0f1e2d3c4b5a69788796a5b4c3d2e1f0"`
+	AgentID   string `json:"agent_id" example:"agent-0f1e2d3c4b5a"`
+	ConfigID  string `json:"config_id"`
+	Status    string `json:"status" example:"running"`
+}
+
+type launchOutput struct{ Body Launched }
+
+func (a *API) launch(ctx context.Context, in *launchInput) (*launchOutput, error) {
+	if why := checkKey(in.Body.APIKey); why != "" {
+		return nil, invalid("body.api_key", why)
+	}
+	config, id, err := a.configOf(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkProvider(in.Body.Provider); err != nil {
+		return nil, err
+	}
+	if err := preset.ValidateMCPEnv(config, in.Body.MCPEnv); err != nil {
+		return nil, a.fieldProblem("body", err)
+	}
+	rec, err := a.Sessions.Launch(ctx, session.LaunchRequest{
+		Key: in.Body.APIKey, Config: config, ConfigID: id, Provider: in.Body.Provider, MCPEnv: in.Body.MCPEnv,
+	})
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &launchOutput{Body: Launched{SessionID: rec.ID, AgentID: rec.AgentID, ConfigID: rec.ConfigID, Status: string(rec.Status)}}, nil
+}
+
+func (a *API) checkProvider(name string) error {
+	var known []string
+	for _, p := range a.Status.Plugins() {
+		if p.Kind == sdk.KindProvider {
+			known = append(known, p.Name)
+		}
+	}
+	if name == "" || slices.Contains(known, name) {
+		return nil
+	}
+	return invalid("body.provider", "there is no provider "+clip(name)+"; there are: "+strings.Join(known, ", "))
+}
+
+// configOf finds or reads the configuration to launch. An inline one has no id yet.
+func (a *API) configOf(req LaunchRequest) (preset.Config, string, error) {
+	switch {
+	case req.ConfigID != "" && req.Config != nil:
+		return preset.Config{}, "", invalid("body", "config_id and config are both given; give one of them")
+	case req.ConfigID == "" && req.Config == nil:
+		return preset.Config{}, "", invalid("body", "config_id or config is needed")
+	case req.Config == nil:
+		config, ok := a.Catalog.Get(req.ConfigID)
+		if !ok {
+			return config, "", huma.Error404NotFound("there is no configuration " + clip(req.ConfigID))
+		}
+		return config, config.ID, nil
+	}
+	config, err := preset.ParseJSON(req.Config.raw)
+	if err == nil {
+		config, err = a.Catalog.Complete(config)
+	}
+	if err != nil {
+		return config, "", a.fieldProblem("body.config", err)
+	}
+	return config, "", nil
+}
+
+// Session is a session as the API shows it.
+type Session struct {
+	SessionID  string            `json:"session_id"`
+	AgentID    string            `json:"agent_id"`
+	ConfigID   string            `json:"config_id"`
+	Status     string            `json:"status" enum:"starting,running,asleep,failed,stopping" doc:"Asleep: its sandbox was freed; the next message wakes it."`
+	Activity   string            `json:"activity" enum:"idle,working,waiting" doc:"Waiting: an approval is open."`
+	Reason     string            `json:"reason,omitempty" doc:"Why the session is not running."`
+	Provider   string            `json:"provider"`
+	Name       string            `json:"name" doc:"Of the configuration."`
+	CreatedAt  time.Time         `json:"created_at"`
+	LastActive time.Time         `json:"last_active"`
+	Turn       int64             `json:"turn" doc:"Number of the newest turn; 0 before the first."`
+	Usage      event.Usage       `json:"usage" doc:"Tokens so far, as the model gateway counted them."`
+	CostUSD    float64           `json:"cost_usd" doc:"So far, as Claude Code reckons it."`
+	Limits     map[string]string `json:"limits,omitempty" doc:"How each resource limit is enforced, as the provider tells it."`
+}
+
+func shown(rec session.Session) Session {
+	return Session{
+		SessionID: rec.ID, AgentID: rec.AgentID, ConfigID: rec.ConfigID, Status: string(rec.Status), Activity: string(rec.Activity),
+		Reason: rec.Reason, Provider: rec.Provider, Name: rec.Config.Name, CreatedAt: rec.CreatedAt, LastActive: rec.LastActive,
+		Turn: rec.Turn, Usage: rec.Usage, CostUSD: rec.CostUSD, Limits: rec.Limits,
+	}
+}
+
+type sessionInput struct {
+	SessionID string `path:"session_id" maxLength:"64"`
+}
+
+type sessionOutput struct{ Body Session }
+
+func (a *API) getSession(ctx context.Context, _ *sessionInput) (*sessionOutput, error) {
+	return &sessionOutput{Body: shown(current(ctx))}, nil
+}
+
+// SessionList answers GET /api/agents/sessions.
+type SessionList struct {
+	Sessions []Session `json:"sessions"`
+	Total    int       `json:"total"`
+}
+
+type sessionsOutput struct{ Body SessionList }
+
+func (a *API) listSessions(ctx context.Context, _ *struct{}) (*sessionsOutput, error) {
+	list, err := a.Sessions.List(ctx, keyFrom(ctx))
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	out := &sessionsOutput{Body: SessionList{Sessions: make([]Session, 0, len(list)), Total: len(list)}}
+	for _, rec := range list {
+		out.Body.Sessions = append(out.Body.Sessions, shown(rec))
+	}
+	return out, nil
+}
+
+// SessionStatus answers what changes a session.
+type SessionStatus struct {
+	SessionID string `json:"session_id"`
+	Status    string `json:"status"`
+}
+
+type statusOutput struct{ Body SessionStatus }
+
+func (a *API) stopSession(ctx context.Context, in *sessionInput) (*statusOutput, error) {
+	if err := a.Sessions.Stop(ctx, in.SessionID); err != nil {
+		return nil, a.problem(err)
+	}
+	return &statusOutput{Body: SessionStatus{SessionID: in.SessionID, Status: "stopped"}}, nil
+}
+
+func (a *API) interrupt(ctx context.Context, in *sessionInput) (*statusOutput, error) {
+	if err := a.Turns.Interrupt(ctx, in.SessionID); err != nil {
+		return nil, a.problem(err)
+	}
+	return &statusOutput{Body: SessionStatus{SessionID: in.SessionID, Status: "interrupting"}}, nil
+}
+
+// ApprovalAnswer is the body of POST /api/agents/{session_id}/approvals/{ask}.
+type ApprovalAnswer struct {
+	Decision string `json:"decision" enum:"allow,deny"`
+	Reason   string `json:"reason,omitempty" maxLength:"2000" doc:"What the agent is told when it is denied."`
+	Scope    string `json:"scope,omitempty" enum:"once,session" default:"once" doc:"session allows the same call, with the same input, without asking again."`
+}
+
+type approvalInput struct {
+	SessionID string `path:"session_id" maxLength:"64"`
+	Ask       string `path:"ask" maxLength:"64"`
+	Body      ApprovalAnswer
+}
+
+// Approval answers an answered approval.
+type Approval struct {
+	Ask      string `json:"ask"`
+	Decision string `json:"decision"`
+}
+
+type approvalOutput struct{ Body Approval }
+
+func (a *API) approve(ctx context.Context, in *approvalInput) (*approvalOutput, error) {
+	err := a.Turns.Approve(ctx, in.SessionID, in.Ask, session.Decision{
+		Allow: in.Body.Decision == "allow", Reason: in.Body.Reason, ForSession: in.Body.Scope == "session",
+	})
+	if errors.Is(err, session.ErrNoAsk) {
+		return nil, huma.NewError(http.StatusConflict, "there is no open approval "+clip(in.Ask)+": it was answered, it expired, or the turn has ended")
+	}
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &approvalOutput{Body: Approval{Ask: in.Ask, Decision: in.Body.Decision}}, nil
+}

@@ -1,0 +1,243 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"go.uber.org/zap"
+
+	"github.com/agcluster/agcluster/core/event"
+)
+
+// writeTimeout is how long a client may take to take what was sent. A slower one is cut off and can come back for the rest.
+const writeTimeout = 30 * time.Second
+
+// streamRequest says what to stream: the events after one, all of them or one turn's.
+type streamRequest struct {
+	session string
+	after   int64
+	turn    int64
+	deltas  bool
+	// over says that the turn has ended already: what is left of it is in the history, perhaps nothing.
+	over bool
+}
+
+// stream writes events until the turn or the session ends, or the client goes away.
+func (a *API) stream(hc huma.Context, req streamRequest) {
+	r, w := humachi.Unwrap(hc)
+	s := &sseWriter{w: w, control: http.NewResponseController(w)}
+	h := w.Header()
+	h.Set("Content-Type", mediaStream)
+	h.Set("X-Accel-Buffering", "no")
+	if req.turn > 0 {
+		h.Set("Agcluster-Turn", strconv.FormatInt(req.turn, 10))
+	}
+	w.WriteHeader(http.StatusOK)
+	ctx, cancel := context.WithCancel(r.Context())
+	var beating sync.WaitGroup
+	defer beating.Wait()
+	defer cancel()
+	// An id without data: a client that loses the stream before its first event knows where to go on.
+	if err := s.write(fmt.Appendf(nil, "id: %d\n\n", req.after)); err != nil {
+		return
+	}
+	beating.Go(func() {
+		// A heartbeat that can't be written means that nobody reads any more.
+		defer cancel()
+		s.beat(ctx, a.cfg.Heartbeat)
+	})
+	follow := a.Turns.Follow
+	if req.over {
+		follow = a.replay
+	}
+	err := follow(ctx, req.session, req.after, req.deltas, func(e event.Event) error {
+		if req.turn > 0 && e.Turn > 0 && e.Turn != req.turn {
+			return nil
+		}
+		if err := s.event(e); err != nil {
+			return err
+		}
+		if _, over := e.Data.(event.Complete); over && e.Turn == req.turn {
+			return errTurnOver
+		}
+		return nil
+	})
+	switch {
+	case err == nil, errors.Is(err, errTurnOver):
+		_ = s.write([]byte("data: [DONE]\n\n")) // the client has gone; there is nobody to tell
+	case ctx.Err() != nil, errors.Is(err, errClient), errors.Is(err, event.ErrShutdown):
+		// No [DONE]: there is more to come, for a client that asks again.
+	default:
+		a.log.Warn("a stream broke off", zap.String("session", req.session), zap.Error(err))
+	}
+}
+
+// replay is Follow for what is over: it ends where the history does.
+func (a *API) replay(ctx context.Context, id string, after int64, _ bool, fn func(event.Event) error) error {
+	for {
+		page, err := a.Turns.History(ctx, id, after, 256)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, e := range page {
+			if err := fn(e); err != nil {
+				return err
+			}
+			after = e.ID
+		}
+	}
+}
+
+// errClient says that the client does not take what is sent.
+var errClient = errors.New("writing to the client failed")
+
+// sseWriter writes server-sent events, whole ones, from two goroutines.
+type sseWriter struct {
+	mu      sync.Mutex
+	w       http.ResponseWriter
+	control *http.ResponseController
+	last    time.Time
+	buf     bytes.Buffer
+}
+
+func (s *sseWriter) event(e event.Event) error {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encoding an event: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buf.Reset()
+	if e.ID > 0 {
+		s.buf.WriteString("id: ")
+		s.buf.WriteString(strconv.FormatInt(e.ID, 10))
+		s.buf.WriteByte('\n')
+	}
+	s.buf.WriteString("data: ")
+	s.buf.Write(b)
+	s.buf.WriteString("\n\n")
+	return s.send(s.buf.Bytes())
+}
+
+func (s *sseWriter) write(b []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.send(b)
+}
+
+// send needs mu.
+func (s *sseWriter) send(b []byte) error {
+	s.last = time.Now()
+	if err := s.control.SetWriteDeadline(s.last.Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("%w: %w", errClient, err)
+	}
+	if _, err := s.w.Write(b); err != nil {
+		return fmt.Errorf("%w: %w", errClient, err)
+	}
+	if err := s.control.Flush(); err != nil {
+		return fmt.Errorf("%w: %w", errClient, err)
+	}
+	return nil
+}
+
+// beat sends a comment whenever nothing else was sent for a while, until ctx ends or the client does not take it.
+func (s *sseWriter) beat(ctx context.Context, every time.Duration) {
+	t := time.NewTimer(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		s.mu.Lock()
+		quiet := time.Since(s.last)
+		var err error
+		if quiet >= every {
+			err = s.send([]byte(": heartbeat\n\n"))
+			quiet = 0
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return
+		}
+		t.Reset(every - quiet)
+	}
+}
+
+type followInput struct {
+	SessionID   string `path:"session_id" maxLength:"64"`
+	LastEventID string `header:"Last-Event-ID" doc:"Number of the last event that the client has."`
+	After       int64  `query:"after" minimum:"0" doc:"The same as Last-Event-ID, which wins."`
+	Turn        int64  `query:"turn" minimum:"0" doc:"Only this turn; the stream ends with it."`
+	Deltas      bool   `query:"deltas" doc:"Also stream previews (text_delta)."`
+	Accept      string `header:"Accept"`
+}
+
+func (a *API) follow(ctx context.Context, in *followInput) (*huma.StreamResponse, error) {
+	if _, err := negotiate(in.Accept, mediaStream); err != nil {
+		return nil, err
+	}
+	after := in.After
+	if in.LastEventID != "" {
+		n, err := strconv.ParseInt(in.LastEventID, 10, 64)
+		if err != nil || n < 0 {
+			return nil, invalid("header.Last-Event-ID", "must be the number of an event")
+		}
+		after = n
+	}
+	req := streamRequest{session: in.SessionID, after: after, turn: in.Turn, deltas: in.Deltas}
+	if rec := current(ctx); in.Turn > 0 {
+		if in.Turn > rec.Turn {
+			return nil, huma.Error404NotFound(fmt.Sprintf("there is no turn %d; the newest is %d", in.Turn, rec.Turn))
+		}
+		req.over = in.Turn < rec.Turn || !rec.TurnOpen
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) { a.stream(hc, req) }}, nil
+}
+
+type messagesInput struct {
+	SessionID string `path:"session_id" maxLength:"64"`
+	After     int64  `query:"after" minimum:"0" doc:"Number of the event to begin after."`
+	Limit     int    `query:"limit" minimum:"1" maximum:"1000" default:"200"`
+}
+
+// History answers GET /api/agents/{session_id}/messages.
+type History struct {
+	SessionID string  `json:"session_id"`
+	Messages  []Event `json:"messages"`
+	HasMore   bool    `json:"has_more" doc:"True when there are events after the last of these."`
+}
+
+type historyOutput struct{ Body History }
+
+func (a *API) messages(ctx context.Context, in *messagesInput) (*historyOutput, error) {
+	events, err := a.Turns.History(ctx, in.SessionID, in.After, in.Limit+1)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	out := &historyOutput{Body: History{SessionID: in.SessionID, Messages: make([]Event, 0, len(events)), HasMore: len(events) > in.Limit}}
+	for _, e := range events[:min(len(events), in.Limit)] {
+		out.Body.Messages = append(out.Body.Messages, Event{e})
+	}
+	return out, nil
+}
+
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding an answer: %w", err)
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,288 @@
+// Package host is the composition root: it builds everything from the configuration, starts it, drains and stops it. It is the only
+// place that wires packages together; README.md beside this file has the order and why.
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/api"
+	"github.com/agcluster/agcluster/core/config"
+	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/gateway"
+	"github.com/agcluster/agcluster/core/guard"
+	"github.com/agcluster/agcluster/core/plugin"
+	"github.com/agcluster/agcluster/core/policy"
+	"github.com/agcluster/agcluster/core/preset"
+	"github.com/agcluster/agcluster/core/sandbox"
+	"github.com/agcluster/agcluster/core/session"
+	"github.com/agcluster/agcluster/core/store"
+	"github.com/agcluster/agcluster/core/workspace"
+	"github.com/agcluster/agcluster/plugins/sdk"
+	"github.com/agcluster/agcluster/presets"
+)
+
+// Host is a running host. It is made by Start and must be closed.
+type Host struct {
+	cfg     config.Config
+	version string
+	log     *zap.Logger
+
+	data     *dataDir
+	store    *store.Store
+	events   *event.Log
+	policies *policy.Runtime
+	plugins  *plugin.Set
+	gateway  *gateway.Gateway
+	offline  *offlineModel
+	pool     *sandbox.Pool
+	sessions *session.Service
+	sweeping *sweeper
+	server   *http.Server
+	listener net.Listener
+	served   chan error
+	cleanup  []func(context.Context) error
+}
+
+// Start builds the host and begins to serve. version is what /health tells. When it fails, nothing is left running.
+func Start(ctx context.Context, cfg config.Config, version string, log *zap.Logger) (*Host, error) {
+	h := &Host{cfg: cfg, version: version, log: log, served: make(chan error, 1)}
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"preparing the data folder", h.openData},
+		{"loading policies", h.loadPolicies},
+		{"finding plugins", h.findPlugins},
+		{"preparing the model gateway", h.openGateway},
+		{"preparing sessions", h.openSessions},
+		{"recovering sessions", h.recover},
+		{"listening", h.listen},
+	} {
+		if err := step.do(ctx); err != nil {
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.API.ShutdownTimeout)
+			defer cancel()
+			return nil, errors.Join(fmt.Errorf("%s: %w", step.what, err), h.Close(closing))
+		}
+	}
+	return h, nil
+}
+
+// defers registers what Close does, last first.
+func (h *Host) defers(fn func(context.Context) error) { h.cleanup = append(h.cleanup, fn) }
+
+func (h *Host) openData(ctx context.Context) error {
+	var err error
+	if h.data, err = openDataDir(h.cfg.DataDir, h.cfg.RunDir); err != nil {
+		return err
+	}
+	h.defers(func(context.Context) error { return h.data.close() })
+	if h.store, err = store.Open(ctx, h.data.path("agcluster.db")); err != nil {
+		return err
+	}
+	h.defers(func(context.Context) error { return h.store.Close() })
+	h.events = event.NewLog(h.store)
+	return nil
+}
+
+func (h *Host) loadPolicies(ctx context.Context) error {
+	c := h.cfg.Policy
+	var err error
+	h.policies, err = policy.New(ctx, policy.Config{
+		CacheDir: h.data.path("policy-cache"), Timeout: c.Timeout, MemoryPages: c.MemoryPages(), Instances: c.Instances, Pins: c.Pins,
+	}, h.log.Named("policy"))
+	if err != nil {
+		return err
+	}
+	h.defers(h.policies.Close)
+	return h.policies.LoadDir(ctx, h.cfg.PoliciesDir)
+}
+
+func (h *Host) findPlugins(context.Context) error {
+	var err error
+	h.plugins, err = plugin.Open(plugin.Config{
+		Dir: h.cfg.Plugins.Dir, DataDir: h.data.path("plugins"), RunDir: h.cfg.RunDir, HostID: h.data.hostID,
+		Pins: h.cfg.Plugins.Pins, Options: h.cfg.Plugins.Options,
+	}, h.log.Named("plugin"))
+	if err != nil {
+		return err
+	}
+	h.defers(func(context.Context) error { return h.plugins.Close() })
+	return nil
+}
+
+func (h *Host) openGateway(ctx context.Context) error {
+	upstream := h.cfg.Gateway.Upstream
+	if h.cfg.Offline.Enabled {
+		var err error
+		if h.offline, err = startOfflineModel(ctx, h.cfg.Offline.Script, h.log.Named("offline")); err != nil {
+			return err
+		}
+		h.defers(func(context.Context) error { return h.offline.close() })
+		upstream = h.offline.url
+	}
+	var err error
+	if h.gateway, err = gateway.New(upstream, h.log.Named("gateway")); err != nil {
+		return err
+	}
+	h.defers(func(context.Context) error { h.gateway.Close(); return nil })
+	return nil
+}
+
+func (h *Host) openSessions(ctx context.Context) error {
+	c := h.cfg
+	g, err := guard.New(guard.Config{
+		Policies: c.Guard.Policies, Filters: c.Guard.Filters, FilterTimeout: c.Guard.FilterTimeout,
+	}, h.policies.Module, h.plugins.Filter, h.store, h.log.Named("guard"))
+	if err != nil {
+		return err
+	}
+	if err := g.Check(ctx, preset.Config{}); err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
+	h.pool = sandbox.New(sandbox.Config{
+		HostID: h.data.hostID, Image: c.AgentImage, Defaults: c.Limits.Resources(), PIDs: c.Limits.PIDs,
+	}, h.plugins.Provider, h.tunnel, h.log.Named("sandbox"))
+	h.defers(h.pool.Close)
+	h.sessions, err = session.New(session.Config{
+		Secret: h.data.secret, DefaultProvider: c.Provider, LaunchTimeout: c.Session.LaunchTimeout,
+		ApprovalTimeout: c.Session.ApprovalTimeout, InterruptTimeout: c.Session.InterruptTimeout,
+		IdleTimeout: c.Session.IdleTimeout, CleanupInterval: c.Session.CleanupInterval,
+	}, h.store, h.events, g, h.pool, h.log.Named("session"))
+	if err != nil {
+		return err
+	}
+	// The events end after the sessions, whose last words they are.
+	h.defers(func(context.Context) error { h.events.Close(); return nil })
+	h.defers(h.sessions.Close)
+	return h.buildAPI(g)
+}
+
+// buildAPI makes the server; it listens later.
+func (h *Host) buildAPI(g *guard.Guard) error {
+	catalog, err := h.catalog()
+	if err != nil {
+		return err
+	}
+	files := workspace.New(workspace.Config{}, opener{h}, guard.NewFiles(g, h.sessions), h.plugins, h.log.Named("workspace"))
+	c := h.cfg
+	_, handler := api.New(api.Config{
+		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
+	}, api.Deps{Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Files: files, Status: h}, h.log.Named("api"))
+	h.server = &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: zap.NewStdLog(h.log.Named("http").WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
+	}
+	return nil
+}
+
+// catalog loads the presets and checks them against the policies and filters that this host has.
+func (h *Host) catalog() (*preset.Catalog, error) {
+	known := preset.Known{Filters: h.plugins.Names(sdk.KindFilter), Params: h.checkParams}
+	for _, m := range h.policies.Modules() {
+		known.Policies = append(known.Policies, m.Name)
+	}
+	var own fs.FS
+	if h.cfg.PresetsDir != "" {
+		own = os.DirFS(h.cfg.PresetsDir)
+	}
+	return preset.NewCatalog(presets.FS, own, known, h.cfg.PresetDefaults())
+}
+
+func (h *Host) checkParams(name string, params json.RawMessage) error {
+	m, ok := h.policies.Module(name)
+	if !ok {
+		return fmt.Errorf("there is no policy %q", name)
+	}
+	_, err := m.Resolve(params)
+	return err
+}
+
+// recover removes the sandboxes and puts right the sessions that an earlier run left.
+func (h *Host) recover(ctx context.Context) error {
+	list, err := h.store.List(ctx, nil)
+	if err != nil {
+		return err
+	}
+	names := map[string]bool{h.cfg.Provider: true}
+	for _, s := range list {
+		names[s.Provider] = true
+	}
+	h.sweeping = startSweeper(h.pool, names, h.log.Named("sweep"))
+	h.defers(func(context.Context) error { h.sweeping.close(); return nil })
+	return h.sessions.Recover(ctx)
+}
+
+func (h *Host) listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	var err error
+	h.listener, err = lc.Listen(ctx, "tcp", net.JoinHostPort(h.cfg.API.Host, strconv.Itoa(h.cfg.API.Port)))
+	if err != nil {
+		return fmt.Errorf("api.host, api.port: %w", err)
+	}
+	go func() { h.served <- h.server.Serve(h.listener) }()
+	return nil
+}
+
+// tunnel is what a session's sandbox reaches.
+func (h *Host) tunnel(sessionID string) map[byte]http.Handler {
+	return map[byte]http.Handler{agent.TunnelGateway: h.gateway.Handler(gateway.Session{
+		ID:      sessionID,
+		Key:     func() (string, bool) { return h.sessions.Key(sessionID) },
+		Meter:   func(u event.Usage) { h.sessions.Meter(sessionID, u) },
+		Results: results{h.sessions, sessionID},
+	})}
+}
+
+// URL is where the API answers.
+func (h *Host) URL() string { return "http://" + h.listener.Addr().String() }
+
+// Wait returns when the server has ended by itself, which is an error, or when ctx ends.
+func (h *Host) Wait(ctx context.Context) error {
+	select {
+	case err := <-h.served:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// Close drains and stops: running turns are logged as ended by the host, streams end, sandboxes and plugins are gone when it
+// returns. It is safe to call twice.
+func (h *Host) Close(ctx context.Context) error {
+	var errs []error
+	if h.sessions != nil {
+		errs = append(errs, h.sessions.Close(ctx))
+		h.events.Close()
+	}
+	if h.listener != nil {
+		if err := h.server.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("closing connections: %w", err), h.server.Close())
+		}
+	}
+	for i := len(h.cleanup) - 1; i >= 0; i-- {
+		errs = append(errs, h.cleanup[i](ctx))
+	}
+	h.cleanup = nil
+	return errors.Join(errs...)
+}
+
+// Plugins implements api.Status.
+func (h *Host) Plugins() []plugin.Status { return h.plugins.Status() }
+
+// Policies implements api.Status.
+func (h *Host) Policies() []policy.ModuleInfo { return h.policies.Modules() }
+
+// Sandboxes implements api.Status.
+func (h *Host) Sandboxes() int { return h.pool.Count() }

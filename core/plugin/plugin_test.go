@@ -1,0 +1,522 @@
+package plugin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
+
+	"github.com/agcluster/agcluster/plugins/sdk"
+)
+
+// limit is far more than anything here takes.
+const limit = time.Minute
+
+// helperVar names the folder in which this test binary, started again, acts as a host with one plugin.
+const helperVar = "AGCLUSTER_TEST_HOST"
+
+// binary is testdata/plugin, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(helperVar); dir != "" {
+		if err := actAsHost(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "agc")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "plugin")
+	if out, err := exec.Command("go", "build", "-o", binary, "./testdata/plugin").CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building the test plugin: %w\n%s", err, out)
+	}
+	code := m.Run()
+	if code == 0 {
+		err = goleak.Find()
+	}
+	return code, err
+}
+
+// place is where a host with plugins lives.
+type place struct{ cfg Config }
+
+// newPlace puts the test plugin under each name into a plugin folder.
+func newPlace(t *testing.T, names ...string) *place {
+	t.Helper()
+	// Unix sockets have short names; a test's own folder does not.
+	base, err := os.MkdirTemp("", "agc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(base); err != nil {
+			t.Error(err)
+		}
+	})
+	p := &place{Config{
+		Dir: filepath.Join(base, "p"), DataDir: filepath.Join(base, "d"), RunDir: filepath.Join(base, "r"), HostID: "test-host",
+		Pins: map[string]string{}, Options: map[string]map[string]any{},
+	}}
+	if err := os.Mkdir(p.cfg.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		p.put(t, name)
+	}
+	return p
+}
+
+func (p *place) put(t *testing.T, name string) {
+	t.Helper()
+	b, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(p.cfg.Dir, name), b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// lines passes on what is logged.
+type lines chan zapcore.Entry
+
+func (l lines) await(t *testing.T, message string) zapcore.Entry {
+	t.Helper()
+	timeout := time.After(limit)
+	for {
+		select {
+		case e := <-l:
+			if strings.Contains(e.Message, message) {
+				return e
+			}
+		case <-timeout:
+			t.Fatalf("nobody logs %q", message)
+		}
+	}
+}
+
+// open opens the place's plugins; they are closed, and checked to have left nothing, at the test's end.
+func (p *place) open(t *testing.T) (*Set, lines) {
+	t.Helper()
+	logged := make(lines, 4096)
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zapcore.DebugLevel)
+	log := zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
+		select {
+		case logged <- e:
+		default:
+		}
+		return nil
+	}))
+	s, err := Open(p.cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(p.cfg.RunDir); err != nil && !errors.Is(err, os.ErrNotExist) || len(left) > 0 {
+			t.Errorf("left in the run folder: %v, %v", left, err)
+		}
+	})
+	return s, logged
+}
+
+func (s *Set) mustFilter(t *testing.T, name string) sdk.Filter {
+	t.Helper()
+	f, err := s.Filter(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// ask calls the test plugin and decodes its answer.
+func ask[T any](t *testing.T, f sdk.Filter, tool string) T {
+	t.Helper()
+	out, err := f.FilterCall(t.Context(), sdk.Call{Tool: tool, Input: json.RawMessage(`{}`)})
+	if err != nil {
+		t.Fatalf("%s: %v", tool, err)
+	}
+	var answer struct{ Answer T }
+	if err := json.Unmarshal(out.Replacement, &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.Answer
+}
+
+func call(ctx context.Context, f sdk.Filter, tool string) error {
+	_, err := f.FilterCall(ctx, sdk.Call{Tool: tool, Input: json.RawMessage(`{}`)})
+	return err
+}
+
+// gone waits until the process behind a pidfd has ended.
+func gone(t *testing.T, fd int) {
+	t.Helper()
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(limit.Milliseconds()))
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(limit.Milliseconds()))
+	}
+	if n != 1 || err != nil {
+		t.Errorf("the process has not ended: %v", err)
+	}
+}
+
+func pidfd(t *testing.T, pid int) int {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatalf("process %d: %v", pid, err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPluginsAreFoundByTheirNames(t *testing.T) {
+	p := newPlace(t, "filter-b", "filter-a", "provider-x", "exporter-y-2")
+	for _, name := range []string{"README.md", "filter", "filter-", "filter-A", "filter-a.old", "policy-a", "-a", ".filter-a"} {
+		p.put(t, name)
+	}
+	if err := os.Mkdir(filepath.Join(p.cfg.Dir, "filter-dir"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := p.open(t)
+	for kind, want := range map[sdk.Kind][]string{sdk.KindFilter: {"a", "b"}, sdk.KindProvider: {"x"}, sdk.KindExporter: {"y-2"}} {
+		if got := s.Names(kind); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", kind, got, want)
+		}
+	}
+	for _, st := range s.Status() {
+		if st.State != StateStopped || st.PID != 0 {
+			t.Errorf("nobody has used %s-%s, and yet it is %s", st.Kind, st.Name, st.State)
+		}
+	}
+	if _, err := s.Filter(t.Context(), "c"); err == nil || !strings.Contains(err.Error(), "no plugin filter-c") || !strings.Contains(err.Error(), "filter-a, filter-b") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.Provider(t.Context(), "a"); err == nil {
+		t.Error("a filter is no provider")
+	}
+}
+
+func TestOpenRefusesWhatItCanNotHold(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"no folder":              {func(c *Config) { c.Dir += "x" }, "looking for plugins"},
+		"a pin of nobody":        {func(c *Config) { c.Pins["filter-tset"] = "00" }, "no plugin filter-tset"},
+		"options of nobody":      {func(c *Config) { c.Options["filter-tset"] = nil }, "no plugin filter-tset"},
+		"options that are none":  {func(c *Config) { c.Options["filter-test"] = map[string]any{"a": make(chan int)} }, "plugins.options.filter-test"},
+		"a run folder that long": {func(c *Config) { c.RunDir += strings.Repeat("x", 60) }, "more than 67"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, "filter-test")
+			c.change(&p.cfg)
+			if s, err := Open(p.cfg, zap.NewNop()); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, %v, want %q in it", s, err, c.want)
+			}
+		})
+	}
+}
+
+func TestAllKindsAnswer(t *testing.T) {
+	s, _ := newPlace(t, "filter-test", "provider-test", "exporter-test").open(t)
+	f := s.mustFilter(t, "test")
+	if got := ask[string](t, f, "hello"); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+	if out, err := f.FilterResult(t.Context(), sdk.Result{}); err != nil || out.Decision != sdk.Pass {
+		t.Errorf("got %v, %v", out, err)
+	}
+	if err := call(t.Context(), f, "permanent"); !sdk.IsPermanent(err) || !strings.HasPrefix(err.Error(), "plugin filter-test: ") {
+		t.Errorf("got %v", err)
+	}
+	p, err := s.Provider(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if box, err := p.Create(t.Context(), sdk.CreateRequest{ID: "a"}); err != nil || box.ID != "a" {
+		t.Errorf("Create: got %+v, %v", box, err)
+	}
+	if _, err := p.Get(t.Context(), sdk.GetRequest{ID: "a"}); !errors.Is(err, sdk.ErrNotFound) {
+		t.Errorf("Get: got %v", err)
+	}
+	if list, err := p.List(t.Context(), sdk.ListRequest{}); err != nil || len(list.Sandboxes) != 1 {
+		t.Errorf("List: got %+v, %v", list, err)
+	}
+	if err := p.Destroy(t.Context(), sdk.DestroyRequest{ID: "a"}); err != nil {
+		t.Errorf("Destroy: got %v", err)
+	}
+	e, err := s.Exporter(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := e.Export(t.Context(), sdk.ExportRequest{}, strings.NewReader("tar"), func(sdk.ExportHeader) error { return nil }, &out); err != nil || out.String() != "tar" {
+		t.Errorf("Export: got %q, %v", out.String(), err)
+	}
+	for _, st := range s.Status() {
+		if st.State != StateRunning || st.PID == 0 || st.Version != "1.2.3" || !slices.Equal(st.Capabilities, []string{"testing"}) || st.Restarts != 0 || st.LastError != "" {
+			t.Errorf("got %+v", st)
+		}
+	}
+}
+
+func TestPins(t *testing.T) {
+	b, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b)
+	right := hex.EncodeToString(sum[:])
+	for name, c := range map[string]struct{ pin, want string }{
+		"right":               {right, ""},
+		"right with its name": {"sha256:" + right, ""},
+		"in capitals":         {strings.ToUpper(right), ""},
+		"wrong":               {strings.Repeat("00", 32), "the pinned one is"},
+		"too short":           {"abcd", "plugins.pins.filter-test: a sha256 digest of 64 hex digits is needed"},
+		"no digest":           {"latest", "a sha256 digest of 64 hex digits is needed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, "filter-test")
+			p.cfg.Pins["filter-test"] = c.pin
+			s, _ := p.open(t)
+			err := call(t.Context(), s.mustFilter(t, "test"), "hello")
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+	t.Run("a binary that is replaced is refused at the next start", func(t *testing.T) {
+		p := newPlace(t, "filter-test")
+		p.cfg.Pins["filter-test"] = right
+		s, _ := p.open(t)
+		f := s.mustFilter(t, "test")
+		ask[string](t, f, "hello")
+		path := filepath.Join(p.cfg.Dir, "filter-test")
+		if err := os.WriteFile(path+".new", append(b, 'x'), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+		if err := call(t.Context(), f, "crash"); !errors.Is(err, sdk.ErrPluginExited) {
+			t.Fatalf("got %v", err)
+		}
+		if err := call(t.Context(), f, "hello"); err == nil || !strings.Contains(err.Error(), "the pinned one is") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestWhoIsNotWhatItsFileNameSaysIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		file    string
+		options map[string]any
+		want    string
+	}{
+		"another name":         {"filter-liar", nil, "it says that it is filter-somebody-else"},
+		"another kind":         {"exporter-turncoat", nil, "it says that it is filter-turncoat"},
+		"an option too many":   {"filter-test", map[string]any{"mod": "good"}, "plugins.options.filter-test: additional properties 'mod' not allowed"},
+		"a wrong value":        {"filter-test", map[string]any{"mood": "so-so"}, "plugins.options.filter-test: mood: value must be one of"},
+		"options without any":  {"filter-bare", map[string]any{"mood": "good"}, "plugins.options.filter-bare: it takes no options"},
+		"a broken schema":      {"filter-broken", nil, "plugins.options.filter-broken: reading its schema"},
+		"a bad mood":           {"filter-test", map[string]any{"mood": "bad"}, "configuring it: I am in a bad mood"},
+		"death when asked":     {"filter-test", map[string]any{"crash": true}, "configuring it: the plugin's process has exited"},
+		"death before the ask": {"filter-dead", nil, "starting it"},
+		"no program":           {"filter-text", nil, "starting it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, c.file)
+			p.cfg.Options[c.file] = c.options
+			if c.file == "filter-text" {
+				if err := os.WriteFile(filepath.Join(p.cfg.Dir, c.file), []byte("hello"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, _ := p.open(t)
+			var err error
+			if strings.HasPrefix(c.file, "exporter-") {
+				e, getErr := s.Exporter(t.Context(), strings.TrimPrefix(c.file, "exporter-"))
+				if getErr != nil {
+					t.Fatal(getErr)
+				}
+				err = e.Export(t.Context(), sdk.ExportRequest{}, strings.NewReader(""), func(sdk.ExportHeader) error { return nil }, &bytes.Buffer{})
+			} else {
+				err = call(t.Context(), s.mustFilter(t, strings.TrimPrefix(c.file, "filter-")), "hello")
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q in it", err, c.want)
+			}
+			if st := s.Status()[0]; st.State != StateStopped || st.PID != 0 || !strings.Contains(st.LastError, c.want) {
+				t.Errorf("got %+v", st)
+			}
+		})
+	}
+}
+
+func TestNothingOfTheHostReachesThePlugin(t *testing.T) {
+	t.Setenv("ANTHROPIC_API_KEY", "sk-secret-of-the-host")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	stdin := os.Stdin
+	os.Stdin = r
+	defer func() { os.Stdin = stdin }()
+	if _, err := w.WriteString("words for the host"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := newPlace(t, "filter-test")
+	s, _ := p.open(t)
+	f := s.mustFilter(t, "test")
+	var names []string
+	for _, pair := range ask[[]string](t, f, "env") {
+		name, value, _ := strings.Cut(pair, "=")
+		names = append(names, name)
+		if strings.Contains(value, "secret-of-the-host") {
+			t.Errorf("%s holds the host's key", name)
+		}
+	}
+	slices.Sort(names)
+	want := []string{
+		"AGCLUSTER_PLUGIN", "HOME", "LANG", "PATH", "PLUGIN_CLIENT_CERT", "PLUGIN_MAX_PORT", "PLUGIN_MIN_PORT", "PLUGIN_PROTOCOL_VERSIONS",
+		"PLUGIN_UNIX_SOCKET_DIR", "TMPDIR",
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("its environment is %v, want %v", names, want)
+	}
+	if got := ask[string](t, f, "stdin"); got != "" {
+		t.Errorf("it reads the host's standard input: %q", got)
+	}
+	req := ask[sdk.ConfigureRequest](t, f, "request")
+	if req.HostID != "test-host" || req.DataDir != filepath.Join(p.cfg.DataDir, "filter-test") || req.RunDir != filepath.Join(p.cfg.RunDir, "filter-test", "r") || string(req.Options) != "{}" {
+		t.Errorf("it was configured with %+v", req)
+	}
+	for _, dir := range []string{req.DataDir, req.RunDir} {
+		if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
+func TestLogsArriveAtTheirLevel(t *testing.T) {
+	s, logged := newPlace(t, "filter-test").open(t)
+	ask[any](t, s.mustFilter(t, "test"), "log")
+	seen := map[string]zapcore.Entry{}
+	timeout := time.After(limit)
+	for len(seen) < 5 {
+		select {
+		case e := <-logged:
+			if strings.HasSuffix(e.Message, " line") {
+				seen[e.Message] = e
+			}
+		case <-timeout:
+			t.Fatalf("only these came: %v", seen)
+		}
+	}
+	for message, level := range map[string]zapcore.Level{
+		"a debug line": zapcore.DebugLevel, "an info line": zapcore.InfoLevel, "a warn line": zapcore.WarnLevel,
+		"an error line": zapcore.ErrorLevel, "a plain line": zapcore.DebugLevel,
+	} {
+		if e := seen[message]; e.Level != level || e.LoggerName != "filter-test" {
+			t.Errorf("%q came at %v by %q", message, e.Level, e.LoggerName)
+		}
+	}
+}
+
+// actAsHost runs a plugin until it is killed: the host of TestAPluginDiesWithItsHost.
+func actAsHost(dir string) error {
+	s, err := Open(Config{Dir: filepath.Join(dir, "p"), DataDir: filepath.Join(dir, "d"), RunDir: filepath.Join(dir, "r")}, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	f, err := s.Filter(context.Background(), "test")
+	if err != nil {
+		return err
+	}
+	if err := call(context.Background(), f, "hello"); err != nil {
+		return err
+	}
+	fmt.Println(s.Status()[0].PID)
+	select {}
+}
+
+func TestAPluginDiesWithItsHost(t *testing.T) {
+	p := newPlace(t, "filter-test")
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := exec.Command(exe)
+	host.Env = append(os.Environ(), helperVar+"="+filepath.Dir(p.cfg.Dir))
+	host.Stderr = os.Stderr
+	out, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := pidfd(t, pid)
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = host.Wait() // it was killed
+	gone(t, fd)
+	// The next host finds what the killed one left and starts all the same.
+	s, _ := p.open(t)
+	ask[string](t, s.mustFilter(t, "test"), "hello")
+}
