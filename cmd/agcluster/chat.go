@@ -132,9 +132,6 @@ func (cv *conversation) send(ctx context.Context, message string) (string, error
 	if cv.deltas {
 		q.Set("deltas", "true")
 	}
-	// The connection that carries the answer outlives this call.
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	res, err := cv.c.do(ctx, request{
 		method: http.MethodPost, path: cv.path("chat"), query: q, header: http.Header{"Accept": {"text/event-stream"}},
 		in: api.ChatRequest{Message: message},
@@ -182,10 +179,10 @@ func (cv *conversation) watch(ctx context.Context, s *stream, res *http.Response
 	defer func() {
 		cancel()
 		if running {
-			<-followed
+			_ = <-followed // it is not wanted any more
 		}
 		for ; interrupting > 0; interrupting-- {
-			<-interrupted
+			_ = <-interrupted // as above
 		}
 	}()
 	var asks approvals
@@ -196,8 +193,12 @@ func (cv *conversation) watch(ctx context.Context, s *stream, res *http.Response
 		}
 		select {
 		case f := <-frames:
-			if f.kind == event.TypeUser {
-				continue // this turn's message, or nothing of this turn
+			switch {
+			case f.lost != nil:
+				cv.aside(lostNote)
+				continue
+			case f.kind == event.TypeUser:
+				continue // the person knows what they said
 			}
 			if err := cv.sink.show(f); err != nil {
 				return "", err
@@ -248,7 +249,7 @@ func (cv *conversation) interrupt(ctx context.Context) error {
 
 // aside is a note that does not break into a line of the output.
 func (cv *conversation) aside(format string, args ...any) {
-	if cv.view != nil && cv.view.midline {
+	if cv.view != nil && cv.view.midline && isTerminal(cv.g.out) {
 		_ = cv.view.write("\n") // the output has gone; the next event will say so
 		cv.view.prompted = false
 	}

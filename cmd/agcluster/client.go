@@ -92,7 +92,7 @@ func (e usageError) Unwrap() error { return e.error }
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // errInterrupted is the cause of a context that Ctrl-C has ended.
-var errInterrupted = errors.New("interrupted") //nolint:gochecknoglobals // a sentinel
+var errInterrupted = errors.New("interrupted")
 
 // refused shows what is wrong with a command line: exit code 2.
 func (g *globals) refused(cmd *cobra.Command, err error) error {
@@ -284,7 +284,7 @@ func (c *client) do(ctx context.Context, r request) (*http.Response, error) {
 		}
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
-	res, err := c.http.Do(req) //nolint:bodyclose // the caller closes it
+	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
 	}

@@ -40,7 +40,13 @@ stopped (or, with --turn, the turn ends) or you press Ctrl-C; a lost connection 
 				return c.history(ctx, id, after, turn, out.show)
 			}
 			s := &stream{c: c, timing: g.timing, session: id, turn: turn, last: after, deltas: deltas || !g.json && isTerminal(g.out)}
-			return s.follow(ctx, nil, out.show)
+			return s.follow(ctx, nil, func(f frame) error {
+				if f.lost == nil {
+					return out.show(f)
+				}
+				g.note(lostNote)
+				return nil
+			})
 		}),
 	}
 	flags := cmd.Flags()

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,14 +57,13 @@ func exportCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$`)
+
 // offered is the file name that the host offers, when it is a harmless one.
 func offered(res *http.Response, otherwise string) string {
 	_, params, err := mime.ParseMediaType(res.Header.Get("Content-Disposition"))
 	name := params["filename"]
-	odd := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
-	}
-	if err != nil || name == "" || name[0] == '.' || name[0] == '-' || len(name) > 200 || strings.ContainsFunc(name, odd) {
+	if err != nil || !plainName.MatchString(name) {
 		return otherwise
 	}
 	return name
@@ -84,7 +84,7 @@ func (g *globals) save(res *http.Response, r saveRequest) (err error) {
 		return errors.New("the answer does not tell where it ends, so that half a file could pass for a whole one")
 	}
 	if r.to == "-" {
-		var w io.Writer = g.out
+		w := g.out
 		if isTerminal(g.out) {
 			w = &safeWriter{w: g.out}
 		}

@@ -260,7 +260,7 @@ func (c *client) upload(ctx context.Context, id string, files []string, to strin
 }
 
 // errUnread tells the writer of a body that nobody reads the rest.
-var errUnread = errors.New("the host did not take all") //nolint:gochecknoglobals // a sentinel
+var errUnread = errors.New("the host did not take all")
 
 func writeParts(form *multipart.Writer, files []string) error {
 	for _, name := range files {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -245,6 +246,7 @@ func (h *fakeHost) stream(w http.ResponseWriter, r *http.Request, turn, after in
 	w.WriteHeader(http.StatusOK)
 	h.mu.Lock()
 	h.streams++
+	h.wakeUp()
 	budget, from := h.cut(h.streams), h.missed
 	h.mu.Unlock()
 	send := func(s string) {
@@ -419,12 +421,9 @@ func (c *cli) runOn(g *globals, args ...string) int {
 	root.SetErr(g.err)
 	err := root.ExecuteContext(c.t.Context())
 	var code exitError
-	switch e, ok := err.(exitError); {
-	case ok:
-		code = e
-	case err != nil:
+	if err != nil && !errors.As(err, &code) {
 		fmt.Fprintln(g.err, "agcluster:", err)
-		code.code = 1
+		return 1
 	}
 	return code.code
 }

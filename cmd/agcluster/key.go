@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -65,7 +66,6 @@ func (g *globals) askKey() (string, error) {
 	}
 	pressed, stop := g.interrupts()
 	defer stop()
-	fmt.Fprint(g.err, "Anthropic API key (not shown): ")
 	type answer struct {
 		key []byte
 		err error
@@ -75,6 +75,14 @@ func (g *globals) askKey() (string, error) {
 		b, err := term.ReadPassword(fd)
 		answered <- answer{b, err}
 	}()
+	// What is pasted the moment the question appears must not be echoed either.
+	for range 200 {
+		if now, err := term.GetState(fd); err != nil || *now != *before {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	fmt.Fprint(g.err, "Anthropic API key (not shown): ")
 	select {
 	case a := <-answered:
 		fmt.Fprintln(g.err)

@@ -19,7 +19,7 @@ import (
 
 // launchBody is api.LaunchRequest as a client writes it.
 type launchBody struct {
-	APIKey   string                       `json:"api_key"` //nolint:gosec // it is sent to the host, and nowhere else
+	APIKey   string                       `json:"api_key"`
 	ConfigID string                       `json:"config_id,omitempty"`
 	Config   json.RawMessage              `json:"config,omitempty"`
 	Provider string                       `json:"provider,omitempty"`

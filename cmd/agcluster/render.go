@@ -15,19 +15,16 @@ import (
 // plainWidth is how wide a line of a tool's input or output may get where there is no terminal to say so, in cells.
 const plainWidth = 400
 
-// sink shows a stream's frames.
+// lostNote is what people are told when a stream can't be taken up again at once.
+const lostNote = "the connection was lost; trying again"
+
+// sink shows a stream's events.
 type sink interface{ show(f frame) error }
 
 // jsonSink prints events as they came, one a line.
 type jsonSink struct{ g *globals }
 
-func (s jsonSink) show(f frame) error {
-	if f.lost != nil {
-		s.g.note("the connection was lost; trying again")
-		return nil
-	}
-	return s.g.printJSON(f.raw)
-}
+func (s jsonSink) show(f frame) error { return s.g.printJSON(f.raw) }
 
 // view shows events to people.
 type view struct {
@@ -98,9 +95,6 @@ func (v *view) show(f frame) error {
 	}
 	if f.resumed && v.partial != "" {
 		v.frozen = true
-	}
-	if f.lost != nil {
-		return v.block(false, "", v.style.dim("· the connection was lost; trying again"))
 	}
 	switch d := f.event.Data.(type) {
 	case event.TextDelta:
@@ -216,7 +210,7 @@ func (v *view) whole(d event.Text) error {
 	continued = continued && v.partial != ""
 	v.partial, v.frozen = "", false
 	if !continued {
-		return v.block(true, "", clean(d.Content))
+		return v.block(true, "", strings.TrimRight(clean(d.Content), "\n"))
 	}
 	if rest != "" && !v.text {
 		if err := v.open(true); err != nil {

@@ -30,7 +30,7 @@ func (c *client) sessions(ctx context.Context) (api.SessionList, []byte, error) 
 	return list, raw, err
 }
 
-var wholeID = regexp.MustCompile(`^conv-[0-9a-f]{32}$`) //nolint:gochecknoglobals // a compiled constant
+var wholeID = regexp.MustCompile(`^conv-[0-9a-f]{32}$`)
 
 // session is the id that a person means: a whole one, or the beginning of only one of theirs. It makes sure of the key first.
 func (g *globals) session(ctx context.Context, c *client, given string) (string, error) {

@@ -73,21 +73,21 @@ type stream struct {
 
 	// early says that events before the turn's first are not wanted: they were there before the turn.
 	early bool
-	// progress is when something came last.
-	progress time.Time
+	// progress says that the connection has brought something, resumed that it is not the first one.
+	progress bool
 	resumed  bool
 }
 
 var (
-	errDone     = errors.New("the stream is done")                                     //nolint:gochecknoglobals // sentinels
-	errBroken   = errors.New("the connection was lost")                                //nolint:gochecknoglobals // as above
-	errTooLarge = fmt.Errorf("the host sent an event of more than %s", size(maxEvent)) //nolint:gochecknoglobals // as above
+	errDone     = errors.New("the stream is done")
+	errBroken   = errors.New("the connection was lost")
+	errTooLarge = fmt.Errorf("the host sent an event of more than %s", size(maxEvent))
 )
 
 // follow passes on events until the host says that there are no more (nil), fn fails, ctx ends, or there is no going on. res is
 // the answer that the stream begins with; nil begins with asking for what comes after last. It closes res.
 func (s *stream) follow(ctx context.Context, res *http.Response, fn func(frame) error) error {
-	s.progress = time.Now()
+	var outage time.Time
 	wait, told := time.Duration(0), false
 	s.early = res == nil && s.last == 0 && s.turn > 0
 	for {
@@ -97,12 +97,12 @@ func (s *stream) follow(ctx context.Context, res *http.Response, fn func(frame) 
 		}
 		if lost == nil {
 			var ended bool
-			before := s.progress
+			s.progress = false
 			if ended, lost = s.read(ctx, res, fn); ended {
 				return lost
 			}
-			if s.progress != before {
-				wait, told = 0, false
+			if s.progress {
+				outage, wait, told = time.Time{}, 0, false
 			}
 			res, s.resumed = nil, true
 			s.early = s.last == 0 && s.turn > 0
@@ -112,7 +112,10 @@ func (s *stream) follow(ctx context.Context, res *http.Response, fn func(frame) 
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if time.Since(s.progress) > s.timing.patience {
+		if outage.IsZero() {
+			outage = time.Now()
+		}
+		if time.Since(outage) > s.timing.patience {
 			return fmt.Errorf("%w, and nothing came for %s: %w", errBroken, s.timing.patience, lost)
 		}
 		// The first attempt is made at once.
@@ -190,6 +193,7 @@ func (s *stream) read(ctx context.Context, res *http.Response, fn func(frame) er
 	defer res.Body.Close() //nolint:errcheck // read to its end or given up
 	silence := time.AfterFunc(s.timing.stall, func() { _ = res.Body.Close() })
 	defer silence.Stop()
+	defer context.AfterFunc(ctx, func() { _ = res.Body.Close() })()
 	lines := bufio.NewReaderSize(res.Body, 64<<10)
 	var data []byte
 	id := int64(-1)
@@ -222,7 +226,7 @@ func (s *stream) read(ctx context.Context, res *http.Response, fn func(frame) er
 			silence.Reset(s.timing.stall)
 			data, id = nil, -1
 		case text[0] == ':':
-			s.progress = time.Now()
+			s.progress = true
 		default:
 			name, value, _ := bytes.Cut(text, []byte(":"))
 			value = bytes.TrimPrefix(value, []byte(" "))
@@ -242,7 +246,7 @@ func (s *stream) read(ctx context.Context, res *http.Response, fn func(frame) er
 }
 
 func (s *stream) dispatch(data []byte, id int64, fn func(frame) error) error {
-	s.progress = time.Now()
+	s.progress = true
 	if string(data) == "[DONE]" {
 		return errDone
 	}

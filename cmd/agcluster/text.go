@@ -18,7 +18,7 @@ import (
 
 // sequence is a colour or cursor sequence: taken out whole, for its letters would read as noise. Longer ones (OSC, DCS) have no
 // sure end; they lose their control characters only, or they could hide the text that follows.
-var sequence = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]") //nolint:gochecknoglobals // a compiled constant
+var sequence = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]")
 
 // control says that a character does something instead of being shown. U+2028 and U+2029 are line ends to some.
 func control(r rune) bool {

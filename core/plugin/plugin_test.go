@@ -100,11 +100,7 @@ func newPlace(t *testing.T, names ...string) *place {
 
 func (p *place) put(t *testing.T, name string) {
 	t.Helper()
-	b, err := os.ReadFile(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(p.cfg.Dir, name), b, 0o755); err != nil {
+	if err := os.Link(binary, filepath.Join(p.cfg.Dir, name)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -369,8 +365,8 @@ func TestWhoIsNotWhatItsFileNameSaysIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, c.file)
 			p.cfg.Options[c.file] = c.options
-			if c.file == "filter-text" {
-				if err := os.WriteFile(filepath.Join(p.cfg.Dir, c.file), []byte("hello"), 0o755); err != nil {
+			if path := filepath.Join(p.cfg.Dir, c.file); c.file == "filter-text" {
+				if err := errors.Join(os.Remove(path), os.WriteFile(path, []byte("hello"), 0o755)); err != nil {
 					t.Fatal(err)
 				}
 			}

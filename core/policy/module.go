@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode"
@@ -13,8 +15,28 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
 	"go.uber.org/zap"
 )
+
+const (
+	// maxFresh is up to how many bytes of code a new instance costs less than putting an old one back would: C, AssemblyScript,
+	// Rego. Go modules have megabytes, and a runtime that has to start.
+	maxFresh = 256 << 10
+	// epoch is what every module takes for now, in Unix seconds: 1 January 2000.
+	epoch = 946684800
+)
+
+// constant is the randomness of a module.
+type constant struct{}
+
+// Read implements io.Reader.
+func (constant) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(i) //nolint:gosec // any pattern will do
+	}
+	return len(p), nil
+}
 
 // Module is a loaded policy. It is safe for concurrent use.
 type Module struct {
@@ -24,12 +46,15 @@ type Module struct {
 	runtime  *Runtime
 	compiled wazero.CompiledModule
 	globals  []string
+	// fresh says that every evaluation gets an instance of its own.
+	fresh bool
 	// slots bounds the instances; idle holds those that are ready. A slot is taken before an instance is.
 	slots chan struct{}
 	idle  chan *instance
 }
 
-// instance is a module that has run its start function and one evaluation, with what it looked like then.
+// instance is a module that has run its start function and, unless each evaluation gets a fresh one, one evaluation, with what it
+// looked like then.
 type instance struct {
 	mod      api.Module
 	alloc    api.Function
@@ -59,17 +84,30 @@ func newModule(ctx context.Context, r *Runtime, info ModuleInfo, schema *jsonsch
 		}
 	}
 	m := &Module{
-		info: info, schema: schema, defaults: defaults, runtime: r, compiled: compiled, globals: globals,
+		info: info, schema: schema, defaults: defaults, runtime: r, compiled: compiled, globals: globals, fresh: len(code) <= maxFresh,
 		slots: make(chan struct{}, r.cfg.Instances), idle: make(chan *instance, r.cfg.Instances),
 	}
-	// One instance at once: a module that can't start should be known at the host's start, not at the first tool call.
-	in, err := m.instantiate(ctx)
+	if err := m.validate(defaults); err != nil {
+		return nil, fmt.Errorf("policy.yaml: the defaults of its parameters: %w", err)
+	}
+	if _, ok := compiled.ExportedMemories()["memory"]; !ok {
+		return nil, errExports
+	}
+	// One instance at once: a module that can't start or judge should be known at the host's start, not at the first tool call.
+	inst, err := m.instantiate(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m.idle <- in
-	return m, nil
+	if !m.fresh {
+		m.idle <- inst
+		return m, nil
+	}
+	err = m.try(ctx, inst)
+	m.discard(ctx, inst)
+	return m, err
 }
+
+var errExports = errors.New("it must export agcluster_abi_version, alloc, evaluate and memory")
 
 // Info describes the module.
 func (m *Module) Info() ModuleInfo { return m.info }
@@ -101,7 +139,7 @@ func (m *Module) Evaluate(ctx context.Context, in Input) Verdict {
 		return m.deny("it could not be started")
 	}
 	answer, err := m.call(ctx, inst, question)
-	if err != nil || !inst.restore() {
+	if err != nil || m.fresh || !inst.restore() {
 		// After an error or a growth of its memory, nobody knows what is left in there.
 		m.discard(ctx, inst)
 	} else {
@@ -137,16 +175,20 @@ func (m *Module) discard(ctx context.Context, inst *instance) {
 	}
 }
 
-// instantiate starts the module, lets it judge once so that its runtime is warm, and takes the snapshot.
+// instantiate starts the module. One that is used again is let judge once, so that its runtime is warm, and a snapshot is taken.
 func (m *Module) instantiate(ctx context.Context) (*instance, error) {
 	// Starting takes longer than judging, and is bounded all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*m.runtime.cfg.Timeout)
 	defer cancel()
 	stderr := &tail{}
+	// A verdict depends on nothing but its input, so time stands still and randomness is always the same: wazero's own stand-ins
+	// count their calls, which would carry something from one evaluation to the next. (Go's runtime takes a 0 for a broken clock.)
 	mod, err := m.runtime.wasm.InstantiateModule(ctx, m.compiled, wazero.NewModuleConfig().
-		WithName("").WithStartFunctions("_initialize").WithStderr(stderr))
+		WithName("").WithStartFunctions("_initialize").WithStderr(stderr).WithRandSource(constant{}).
+		WithWalltime(func() (int64, int32) { return epoch, 0 }, sys.ClockResolution(time.Microsecond)).
+		WithNanotime(func() int64 { return 1 }, sys.ClockResolution(time.Microsecond)))
 	if err != nil {
-		return nil, fmt.Errorf("starting it: %w", err)
+		return nil, fmt.Errorf("starting it: %w (%s)", err, stderr)
 	}
 	inst := &instance{mod: mod, stderr: stderr, alloc: mod.ExportedFunction("alloc"), evaluate: mod.ExportedFunction("evaluate")}
 	if err := m.prepare(ctx, inst); err != nil {
@@ -157,8 +199,8 @@ func (m *Module) instantiate(ctx context.Context) (*instance, error) {
 
 func (m *Module) prepare(ctx context.Context, inst *instance) error {
 	version := inst.mod.ExportedFunction("agcluster_abi_version")
-	if inst.alloc == nil || inst.evaluate == nil || version == nil || inst.mod.Memory() == nil {
-		return errors.New("it must export agcluster_abi_version, alloc, evaluate and memory")
+	if inst.alloc == nil || inst.evaluate == nil || version == nil {
+		return errExports
 	}
 	for _, f := range []struct {
 		fn     api.Function
@@ -182,14 +224,11 @@ func (m *Module) prepare(ctx context.Context, inst *instance) error {
 	if got[0] != 1 {
 		return fmt.Errorf("its ABI version is %d, this host speaks 1", got[0])
 	}
-	warm, err := json.Marshal(Input{
-		Gate: m.info.Gates[0], Params: json.RawMessage("{}"), State: json.RawMessage("null"), Input: json.RawMessage("{}"),
-	})
-	if err != nil {
-		return fmt.Errorf("encoding: %w", err)
+	if m.fresh {
+		return nil
 	}
-	if _, err := m.call(ctx, inst, warm); err != nil {
-		return fmt.Errorf("trying it: %w", err)
+	if err := m.try(ctx, inst); err != nil {
+		return err
 	}
 	for _, name := range m.globals {
 		if g, ok := inst.mod.ExportedGlobal(name).(api.MutableGlobal); ok {
@@ -202,6 +241,20 @@ func (m *Module) prepare(ctx context.Context, inst *instance) error {
 		return errors.New("its memory can't be read")
 	}
 	inst.memory = append([]byte(nil), memory...)
+	return nil
+}
+
+// try asks a question without content: what counts is that there is an answer.
+func (m *Module) try(ctx context.Context, inst *instance) error {
+	question, err := json.Marshal(Input{
+		Gate: m.info.Gates[0], Params: json.RawMessage("{}"), State: json.RawMessage("null"), Input: json.RawMessage("{}"),
+	})
+	if err != nil {
+		return fmt.Errorf("encoding: %w", err)
+	}
+	if _, err := m.call(ctx, inst, question); err != nil {
+		return fmt.Errorf("trying it: %w", err)
+	}
 	return nil
 }
 
@@ -226,6 +279,7 @@ func (i *instance) restore() bool {
 func (m *Module) call(ctx context.Context, inst *instance, question []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.runtime.cfg.Timeout)
 	defer cancel()
+	inst.stderr.b = nil
 	began := time.Now()
 	n := uint64(len(question))
 	at, err := inst.alloc.Call(ctx, n)
@@ -265,11 +319,20 @@ func (m *Module) failure(ctx context.Context, began time.Time, err error) error 
 
 // read checks an answer.
 func read(answer []byte, gate Gate) (Verdict, error) {
-	dec := json.NewDecoder(strings.NewReader(string(answer)))
+	dec := json.NewDecoder(bytes.NewReader(answer))
 	dec.DisallowUnknownFields()
 	var v Verdict
-	if err := dec.Decode(&v); err != nil || dec.More() {
+	if err := dec.Decode(&v); err != nil {
 		return Verdict{}, errors.New("its answer is no verdict")
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Verdict{}, errors.New("its answer is no verdict")
+	}
+	// A guest whose language writes null for what is not there means just that.
+	for _, optional := range []*json.RawMessage{&v.Rewrite, &v.State} {
+		if string(*optional) == "null" {
+			*optional = nil
+		}
 	}
 	switch v.Decision {
 	case Allow, Deny, Ask:
@@ -293,8 +356,11 @@ func read(answer []byte, gate Gate) (Verdict, error) {
 // sanitise makes a guest's text one bounded line.
 func sanitise(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == utf8.RuneError || r == '\u2028' || r == '\u2029' {
+		switch {
+		case unicode.IsControl(r), r == utf8.RuneError, r == '\u2028', r == '\u2029':
 			return ' '
+		case r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
+			return -1 // they turn the text around them, and names of files come from strangers
 		}
 		return r
 	}, s)

@@ -10,8 +10,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -133,8 +135,7 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (*Runtime, error) {
 	// CloseOnContextDone is what stops a loop; without it, one would freeze the whole host at the next garbage collection.
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
 		WithCompilationCache(cache).WithMemoryLimitPages(cfg.MemoryPages).WithCloseOnContextDone(true))
-	// What Go's runtime needs of WASI. Without configuration wazero gives a module no file, socket, argument or variable, a clock
-	// that only counts and the same "random" bytes each time: a verdict depends on nothing but its input.
+	// What Go's runtime needs of WASI. wazero gives a module no file, socket, argument or variable; see instantiate for the rest.
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing WASI: %w", err), r.Close(ctx), cache.Close(ctx))
 	}
@@ -160,6 +161,11 @@ func (r *Runtime) LoadDir(ctx context.Context, dir string) error {
 			return fmt.Errorf("loading policy %s: %w", path, err)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.cfg.Pins)) {
+		if _, ok := r.modules[name]; !ok {
+			return fmt.Errorf("policy.pins.%s: there is no such policy in %s", name, dir)
+		}
+	}
 	return nil
 }
 
@@ -168,8 +174,12 @@ func (r *Runtime) loadFile(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("reading its description: %w", err)
 	}
-	if st, err := os.Stat(path); err != nil || st.Size() > maxModule {
-		return fmt.Errorf("it must be a file of at most %d bytes (%w)", maxModule, err)
+	st, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("looking at it: %w", err)
+	}
+	if st.Size() > maxModule {
+		return fmt.Errorf("it has %d bytes, the limit is %d", st.Size(), maxModule)
 	}
 	code, err := os.ReadFile(path)
 	if err != nil {
@@ -220,8 +230,14 @@ func describe(manifest []byte) (ModuleInfo, *jsonschema.Schema, error) {
 			return ModuleInfo{}, nil, fmt.Errorf("policy.yaml: gates: unknown gate %q", g)
 		}
 	}
-	if y.Name == "" || len(y.Gates) == 0 {
-		return ModuleInfo{}, nil, errors.New("policy.yaml: name and gates are needed")
+	if !regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`).MatchString(y.Name) {
+		return ModuleInfo{}, nil, fmt.Errorf("policy.yaml: name: %q is not 1 to 64 characters of a-z, 0-9, _ and -", y.Name)
+	}
+	if len(y.Gates) == 0 {
+		return ModuleInfo{}, nil, errors.New("policy.yaml: gates: at least one is needed")
+	}
+	if y.Params == nil {
+		y.Params = map[string]any{"type": "object", "additionalProperties": false}
 	}
 	params, err := json.Marshal(y.Params)
 	if err != nil {

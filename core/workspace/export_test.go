@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -167,7 +168,7 @@ func isOverLimit(limit string) func(error) bool {
 
 func TestTheGateHearsBatchesWithRunningTotals(t *testing.T) {
 	b := newBox(nil)
-	for i := range 1200 {
+	for i := range 500 {
 		b.put(fmt.Sprintf("f%04d", i), "xy")
 	}
 	r := start(t, b, Config{}, exporter(plain))
@@ -178,7 +179,7 @@ func TestTheGateHearsBatchesWithRunningTotals(t *testing.T) {
 	for _, b := range r.gates.batches {
 		got = append(got, fmt.Sprintf("%s %d %d %d %v", b.Op, len(b.Entries), b.EntriesBefore, b.BytesBefore, b.BytesOut > 0))
 	}
-	want := "[export 500 0 0 false export 500 500 1000 false export 200 1000 2000 false export 0 1200 2400 true]"
+	want := "[export 200 0 0 false export 200 200 400 false export 100 400 800 false export 0 500 1000 true]"
 	if fmt.Sprint(got) != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -225,6 +226,7 @@ func TestAHostileArchiveBreaksTheExport(t *testing.T) {
 		"a dot":               {file("a/./b")},
 		"the root as a file":  {file(".")},
 		"an empty part":       {file("a//b")},
+		"no name":             {file("")},
 		"a name too long":     {file(strings.Repeat("x", 300))},
 		"twice":               {file("a"), file("a")},
 		"a folder twice":      {dir("a/"), dir("a/")},
@@ -531,6 +533,24 @@ func TestAnExportEndsWithItsCaller(t *testing.T) {
 	out := &client{}
 	if _, err := r.Export(ctx, "s", ExportRequest{}, out.begin, out); !errors.Is(err, context.Canceled) || len(out.began) > 0 {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnExportIsNotHeldInMemory(t *testing.T) {
+	const size = 64 << 20
+	b := newBox(nil)
+	b.listing = []agent.Entry{{Path: "zeros", Type: agent.EntryFile, Size: size}}
+	b.archive = zeros(size)
+	r := start(t, b, Config{}, exporter(plain))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	done, err := r.Export(context.Background(), "s", ExportRequest{}, func(sdk.ExportHeader) error { return nil }, io.Discard)
+	runtime.ReadMemStats(&after)
+	if err != nil || done.Bytes != size {
+		t.Fatalf("got %+v, %v", done, err)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 8<<20 {
+		t.Errorf("%d bytes were allocated on the way", used)
 	}
 }
 

@@ -127,7 +127,7 @@ func (c *cargo) admit(ctx context.Context, h *tar.Header) (*tar.Header, error) {
 			return nil, nil //nolint:nilnil // the workspace itself is no entry
 		}
 	}
-	if clean, err := CleanPath(name); err != nil || clean != name || !c.asked(name, kind) {
+	if clean, err := CleanPath(name); err != nil || clean != name || name == "" || !c.asked(name, kind) {
 		return nil, broken("its archive has an entry called %q", h.Name)
 	}
 	if err := c.mark(name, kind); err != nil {

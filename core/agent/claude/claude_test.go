@@ -2,158 +2,57 @@ package claude
 
 import (
 	"context"
-	"io"
-	"net/http/httptest"
+	"errors"
 	"os"
-	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-	"go.uber.org/zap/zaptest"
-
 	"github.com/agcluster/agcluster/core/agent"
-	"github.com/agcluster/agcluster/core/agent/offline"
 	"github.com/agcluster/agcluster/core/event"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const transcript = "0b1c2d3e-0000-4000-8000-000000000001"
-
-// claudeBinary finds the real CLI: AGCLUSTER_CLAUDE, else the newest in the cache.
-func claudeBinary(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("AGCLUSTER_CLAUDE"); path != "" {
-		return path
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := filepath.Glob(filepath.Join(home, ".cache/agcluster/claude/*/node_modules/@anthropic-ai/claude-code-linux-x64/claude"))
-	if err != nil || len(found) == 0 {
-		t.Fatal("Claude Code is not installed: set AGCLUSTER_CLAUDE or run make test, which installs it")
-	}
-	return found[len(found)-1]
-}
-
-type sink struct {
-	mu     sync.Mutex
-	events []event.Data
-	asks   []agent.Ask
-	seen   chan event.Data
-	judge  func(context.Context, agent.Ask) (agent.Answer, error)
-}
-
-func newSink(judge func(context.Context, agent.Ask) (agent.Answer, error)) *sink {
-	if judge == nil {
-		judge = func(context.Context, agent.Ask) (agent.Answer, error) { return agent.Answer{Allow: true}, nil }
-	}
-	return &sink{judge: judge, seen: make(chan event.Data, 10000)}
-}
-
-func (s *sink) Event(d event.Data) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.events = append(s.events, d)
-	s.seen <- d
-	return nil
-}
-
-func (s *sink) Ask(ctx context.Context, ask agent.Ask) (agent.Answer, error) {
-	s.mu.Lock()
-	s.asks = append(s.asks, ask)
-	s.mu.Unlock()
-	return s.judge(ctx, ask)
-}
-
-func (s *sink) dump(t *testing.T) {
-	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range s.events {
-		if e.Type() != event.TypeTextDelta {
-			t.Logf("%-12s %+v", e.Type(), e)
-		}
-	}
-	for _, a := range s.asks {
-		t.Logf("ask %s %s parent=%q type=%q in=%s out=%s err=%v", a.Stage, a.Tool, a.Parent, a.AgentType, a.Input, a.Output, a.IsError)
-	}
-}
-
-func of[T event.Data](s *sink) []T {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []T
-	for _, e := range s.events {
-		if v, ok := e.(T); ok {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-type rig struct {
-	driver *Driver
-	model  *offline.Server
-	spec   agent.SessionSpec
-	cfg    Config
-}
-
-func newRig(t *testing.T, script string, change func(*agent.SessionSpec)) *rig {
-	t.Helper()
-	log := zaptest.NewLogger(t)
-	parsed, err := offline.Parse(strings.NewReader(script))
-	if err != nil {
-		t.Fatal(err)
-	}
-	model := offline.New(parsed, io.Discard, log)
-	srv := httptest.NewServer(model)
-	t.Cleanup(srv.Close)
-	dir := t.TempDir()
-	cfg := Config{
-		Binary: claudeBinary(t), GatewayURL: srv.URL,
-		Env: map[string]string{"HOME": filepath.Join(dir, "home"), "PATH": os.Getenv("PATH"), "SHELL": "/bin/bash", "LANG": "C.UTF-8"},
-	}
-	spec := agent.SessionSpec{
-		TranscriptID: transcript, Tools: []string{"Bash", "Read", "Write", "TodoWrite"}, PermissionMode: "acceptEdits",
-		Cwd: filepath.Join(dir, "workspace"),
-	}
-	for _, d := range []string{cfg.Env["HOME"], spec.Cwd} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if change != nil {
-		change(&spec)
-	}
-	r := &rig{driver: New(cfg, log), model: model, spec: spec, cfg: cfg}
-	t.Cleanup(r.driver.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := r.driver.Start(ctx, spec); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 const basic = `
 rules:
+  - match: {user: "(?m)^say (.*)"}
+    reply: [{text: "{{index .Match 1}}"}]
   - match: {user: "^run (.*)"}
     reply: [{tool: {name: Bash, input: {command: "{{index .Match 1}}", description: run}}}]
+  - match: {user: "^background (.*)"}
+    reply: [{tool: {name: Bash, input: {command: "{{index .Match 1}}", run_in_background: true, description: run}}}]
+  - match: {user: "(?s)task-notification.*<status>completed"}
+    times: 1
+    reply: [{tool: {name: Bash, input: {command: "touch stray", description: stray}}}]
   - match: {user: "^todo"}
     reply: [{tool: {name: TodoWrite, input: {todos: [{content: one, status: pending, activeForm: doing}]}}}]
+  - match: {user: "^write (\\S+)"}
+    reply: [{tool: {name: Write, input: {file_path: "{{index .Match 1}}", content: hello}}}]
+  - match: {user: "^read (\\S+)"}
+    reply: [{tool: {name: Read, input: {file_path: "{{index .Match 1}}"}}}]
+  - match: {user: "^grep"}
+    reply: [{tool: {name: Grep, input: {pattern: SECRET, output_mode: content}}}]
+  - match: {user: "^notebook"}
+    reply: [{tool: {name: NotebookEdit, input: {notebook_path: "n.ipynb", cell_id: c1, new_source: "SECRET", edit_mode: replace}}}]
   - match: {user: "^delegate"}
     reply: [{tool: {name: Agent, input: {description: have it written, prompt: "SUB write it", subagent_type: backend}}}]
   - match: {user: "^SUB"}
-    reply: [{tool: {name: Write, input: {file_path: sub.txt, content: hello}}}]
+    reply: [{text: "SECRET of the sub-agent"}, {tool: {name: Write, input: {file_path: sub.txt, content: hello}}}]
+  - match: {user: "^SUB", result: "."}
+    reply: [{text: "SECRET of the sub-agent"}]
+  - match: {user: "^tell"}
+    reply: [{tool: {name: mcp__tiny__tell, input: {}}}]
+  - match: {user: "^draw"}
+    reply: [{tool: {name: mcp__tiny__draw, input: {}}}]
   - match: {user: "^loop"}
-    reply: [{tool: {name: Bash, input: {command: "true", description: loop}}}]
+    reply: [{tool: {name: Bash, input: {command: "echo AGAIN", description: loop}}}]
   - match: {user: "^fail"}
     reply: [{error: {status: 401, type: authentication_error, message: bad key}}]
+  - match: {user: "^plan"}
+    reply: [{tool: {name: ExitPlanMode, input: {plan: "write it"}}}]
+  - match: {user: "^what"}
+    reply: [{text: "You said: {{join .History \" | \"}}"}]
   - match: {result: "AGAIN"}
     reply: [{tool: {name: Bash, input: {command: "echo AGAIN", description: again}}}]
   - match: {result: "(?s)(.*)"}
@@ -162,49 +61,302 @@ rules:
     reply: [{text: "you said {{.User}}"}]
 `
 
-func TestTurnsShareContextAndShowTools(t *testing.T) {
-	r := newRig(t, basic, nil)
-	for _, c := range []struct{ message, output string }{
-		{"run echo fine", "fine"},
-		{"run echo out; echo bad >&2; exit 3", "Exit code 3\nout\nbad"},
-	} {
-		s := newSink(nil)
-		if got := r.driver.Turn(t.Context(), c.message, nil, s); got.Status != event.CompleteOK {
-			s.dump(t)
-			t.Fatalf("%s: %+v", c.message, got)
+func deny(reason string) judge {
+	return func(context.Context, agent.Ask) (agent.Answer, error) { return agent.Answer{Reason: reason}, nil }
+}
+
+// at judges one stage and allows the others.
+func at(stage agent.Stage, j judge) judge {
+	return func(ctx context.Context, a agent.Ask) (agent.Answer, error) {
+		if a.Stage == stage {
+			return j(ctx, a)
 		}
-		if got := of[event.ToolResult](s); len(got) != 1 || got[0].Output != c.output {
-			s.dump(t)
-			t.Errorf("%s: results %+v", c.message, got)
-		}
-		for _, i := range of[event.Init](s) {
-			if i.PermissionMode != "acceptEdits" {
-				t.Errorf("permission mode %q", i.PermissionMode)
-			}
-		}
+		return agent.Answer{Allow: true}, nil
 	}
 }
 
-func TestSubAgentHasItsOwnToolsAndIsNamedInAsks(t *testing.T) {
-	r := newRig(t, basic, func(s *agent.SessionSpec) {
-		s.Tools = []string{"Task", "Read"}
-		s.Agents = map[string]agent.SubAgent{"backend": {Description: "d", Prompt: "You are BACKEND", Tools: []string{"Write"}}}
+func rewriteInput(s string) judge {
+	return func(context.Context, agent.Ask) (agent.Answer, error) {
+		return agent.Answer{Allow: true, Input: []byte(s)}, nil
+	}
+}
+
+func rewriteOutput(s string) judge {
+	return func(context.Context, agent.Ask) (agent.Answer, error) {
+		return agent.Answer{Allow: true, Output: []byte(s)}, nil
+	}
+}
+
+// TestOneProcess shares one CLI among all that does not need one of its own.
+func TestOneProcess(t *testing.T) {
+	r := newRig(t, basic, func(r *rig) {
+		r.spec.Agents = map[string]agent.SubAgent{"backend": {Description: "d", Prompt: "You are BACKEND", Tools: []string{"Write"}}}
 	})
-	s := newSink(nil)
-	if got := r.driver.Turn(t.Context(), "delegate", nil, s); got.Status != event.CompleteOK {
-		t.Errorf("%+v", got)
+	t.Run("a turn shows calls, results and deltas", func(t *testing.T) {
+		for _, c := range []struct{ message, output string }{
+			{"run echo fine", "fine"},
+			{"run echo out; echo bad >&2; exit 3", "Exit code 3\nout\nbad"},
+		} {
+			s := r.turn(t, c.message, event.CompleteOK, nil)
+			if got := of[event.ToolResult](s); len(got) != 1 || got[0].Output != c.output || got[0].Tool != "Bash" {
+				t.Errorf("%s: results %+v", c.message, got)
+			}
+			if len(of[event.TextDelta](s)) == 0 || len(of[event.ToolUse](s)) != 1 {
+				s.dump(t)
+				t.Errorf("%s: no deltas or no call", c.message)
+			}
+			if got := s.asked(agent.StageResult, "Bash"); len(got) != 1 || got[0].IsError != strings.Contains(c.message, "exit") {
+				t.Errorf("%s: asked about %+v", c.message, got)
+			}
+		}
+	})
+	t.Run("todos", func(t *testing.T) {
+		s := r.turn(t, "todo", event.CompleteOK, nil)
+		if got := of[event.TodoUpdate](s); len(got) != 1 || len(got[0].Todos) != 1 || got[0].Todos[0].Content != "one" {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("an error of the model", func(t *testing.T) {
+		s := r.turn(t, "fail", event.CompleteFailed, nil)
+		if got := of[event.Error](s); len(got) != 1 || got[0].Code != "authentication_failed" {
+			t.Errorf("%+v", got)
+		}
+	})
+	t.Run("verdicts on calls", func(t *testing.T) { verdictsOnCalls(t, r) })
+	t.Run("verdicts on results", func(t *testing.T) { verdictsOnResults(t, r) })
+	t.Run("sub-agent", func(t *testing.T) {
+		s := r.turn(t, "delegate", event.CompleteOK, nil)
+		if !exists(r.file("sub.txt")) {
+			t.Error("the sub-agent has written nothing")
+		}
+		named := 0
+		for _, a := range append(s.asked(agent.StageCall, "Write"), s.asked(agent.StageResult, "Write")...) {
+			if a.AgentType == "backend" && a.Parent != "" {
+				named++
+			}
+		}
+		if named != 2 {
+			s.dump(t)
+			t.Errorf("%d asks name the sub-agent, want its call and its result", named)
+		}
+		texts := of[event.Text](s)
+		if !slices.ContainsFunc(texts, func(x event.Text) bool { return x.Parent != "" }) {
+			t.Errorf("no text of the sub-agent: %+v", texts)
+		}
+	})
+	t.Run("writes to where settings and hooks lie want a person in any case", func(t *testing.T) {
+		s := r.turn(t, "write .claude/settings.local.json", event.CompleteOK, at(agent.StagePermission, deny("NO PERSON")))
+		if len(s.asked(agent.StagePermission, "Write")) != 1 || exists(r.file(".claude/settings.local.json")) {
+			s.dump(t)
+			t.Error("the CLI did not ask")
+		}
+	})
+	t.Run("environment", func(t *testing.T) {
+		pid := r.driver.proc.cmd.Process.Pid
+		b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kv := range strings.SplitSeq(string(b), "\x00") {
+			name, _, _ := strings.Cut(kv, "=")
+			if strings.HasPrefix(name, "AGCLUSTER_") && name != markName || strings.Contains(name, "PROXY") && name != "NO_PROXY" ||
+				name == "ANTHROPIC_AUTH_TOKEN" {
+				t.Errorf("the CLI has %s in its environment", name)
+			}
+		}
+	})
+	t.Run("the CLI's own commands end their turn", func(t *testing.T) {
+		r.turn(t, "/cost", event.CompleteOK, nil)
+		r.turn(t, "say on", event.CompleteOK, nil)
+	})
+	t.Run("interrupt", func(t *testing.T) { interrupts(t, r) })
+	t.Run("what the CLI begins by itself", func(t *testing.T) { strays(t, r) })
+	t.Run("death", func(t *testing.T) { deaths(t, r) })
+}
+
+func verdictsOnCalls(t *testing.T, r *rig) {
+	for _, c := range []struct {
+		name  string
+		judge judge
+		ran   bool
+		sees  string
+	}{
+		{"denied", deny("NOT THIS"), false, "NOT THIS"},
+		{"no verdict", func(context.Context, agent.Ask) (agent.Answer, error) { return agent.Answer{}, errors.New("host lost") }, false, "host lost"},
+		{"malformed replacement", rewriteInput(`{"command":`), false, "malformed"},
+		{"replacement that is no object", rewriteInput(`[]`), false, "malformed"},
+		{"rewritten", rewriteInput(`{"command":"echo other; touch ran","description":"d"}`), true, "other"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			os.Remove(r.file("ran"))
+			r.turn(t, "run echo this; touch ran", event.CompleteOK, at(agent.StageCall, c.judge))
+			if exists(r.file("ran")) != c.ran {
+				t.Errorf("ran: %v", !c.ran)
+			}
+			if got := r.lastRequest().lastResult(); !strings.Contains(got, c.sees) || strings.Contains(got, "this") && c.ran {
+				t.Errorf("the model sees %s, want %s", got, c.sees)
+			}
+		})
 	}
-	if _, err := os.Stat(filepath.Join(r.spec.Cwd, "sub.txt")); err != nil {
-		t.Error(err)
+}
+
+func verdictsOnResults(t *testing.T, r *rig) {
+	r.write("a.txt", "SECRET\n")
+	r.write("n.ipynb", `{"cells":[{"id":"c1","cell_type":"code","source":["SECRET=1"],"outputs":[],"execution_count":null,"metadata":{}}],`+
+		`"metadata":{"language_info":{"name":"python"}},"nbformat":4,"nbformat_minor":5}`)
+	r.write("i.png", string(pixels(t)))
+	allowRead := func(t *testing.T) { r.turn(t, "read n.ipynb", event.CompleteOK, nil) }
+	withhold := deny("WITHHELD")
+	for _, c := range []struct {
+		name, message string
+		judge         judge
+		not           string
+	}{
+		{"Bash rewritten", "run echo SECRET", rewriteOutput(`{"stdout":"WITHHELD","stderr":"","interrupted":false,"isImage":false}`), "SECRET"},
+		{"Bash", "run echo SECRET", withhold, "SECRET"},
+		{"Read", "read a.txt", withhold, "SECRET"},
+		{"Read of an image", "read i.png", withhold, `"image"`},
+		{"Grep", "grep", withhold, "SECRET"},
+		{"NotebookEdit", "notebook", withhold, "SECRET"},
+		{"Agent", "delegate", func(ctx context.Context, a agent.Ask) (agent.Answer, error) {
+			if a.Tool != "Agent" {
+				return allow(ctx, a)
+			}
+			return withhold(ctx, a)
+		}, "SECRET"},
+		{"Bash, malformed replacement", "run echo SECRET", rewriteOutput(`{`), "SECRET"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.message == "notebook" {
+				allowRead(t)
+			}
+			s := r.turn(t, c.message, event.CompleteOK, at(agent.StageResult, c.judge))
+			want := "WITHHELD"
+			if strings.Contains(c.name, "malformed") {
+				want = "malformed"
+			}
+			if got := r.lastRequest().lastResult(); strings.Contains(got, c.not) || !strings.Contains(got, want) {
+				s.dump(t)
+				t.Errorf("the model sees %s", got)
+			}
+			results := of[event.ToolResult](s)
+			if len(results) == 0 || !strings.Contains(results[len(results)-1].Output, want) {
+				t.Errorf("the event shows %+v", results)
+			}
+		})
 	}
-	named := 0
-	for _, a := range s.asks {
-		if a.Tool == "Write" && a.AgentType == "backend" && a.Parent != "" {
-			named++
+	t.Run("a failed call, whose text a hook can't replace for the model", func(t *testing.T) {
+		s := r.turn(t, "run echo SECRET; false", event.CompleteOK, at(agent.StageResult, withhold))
+		if got := of[event.ToolResult](s); len(got) != 1 || got[0].Output != "WITHHELD" || !got[0].IsError {
+			t.Errorf("the event shows %+v", got)
+		}
+		if got := r.lastRequest().lastResult(); !strings.Contains(got, "SECRET") {
+			t.Errorf("the model sees %s: this CLI can do more than we knew, use it", got)
+		}
+	})
+}
+
+func interrupts(t *testing.T, r *rig) {
+	interrupted := func(t *testing.T, b *run) {
+		t.Helper()
+		close(b.interrupt)
+		if c := b.wait(t, 2*time.Second); c.Status != event.CompleteInterrupted {
+			b.sink.dump(t)
+			t.Errorf("%+v", c)
+		}
+		if r.driver.State() != "running" {
+			t.Error("the CLI was killed")
 		}
 	}
-	if named != 2 {
+	t.Run("while a tool runs", func(t *testing.T) {
+		b := r.begin("run touch begun; sleep 61.25", nil)
+		eventually(t, "the command runs", func() bool { return exists(r.file("begun")) })
+		interrupted(t, b)
+		eventually(t, "its child is gone", func() bool { return !alive(t, "61.25") })
+	})
+	t.Run("while an ask is open", func(t *testing.T) {
+		given := make(chan error, 1)
+		b := r.begin("run touch asked", at(agent.StageCall, func(ctx context.Context, _ agent.Ask) (agent.Answer, error) {
+			<-ctx.Done()
+			given <- ctx.Err()
+			return agent.Answer{}, ctx.Err()
+		}))
+		b.sink.await(t, "ask", func() bool { return len(b.sink.asked(agent.StageCall, "Bash")) == 1 })
+		interrupted(t, b)
+		<-given
+		if exists(r.file("asked")) {
+			t.Error("the call ran")
+		}
+	})
+	t.Run("at once", func(t *testing.T) {
+		b := r.begin("run touch once; sleep 61.25", nil)
+		interrupted(t, b)
+	})
+	t.Run("and the next turn works", func(t *testing.T) {
+		// The message of the turn before is still there, for the model to see.
+		s := r.turn(t, "say fine", event.CompleteOK, nil)
+		if got := of[event.Text](s); len(got) != 1 || got[0].Content != "fine" {
+			s.dump(t)
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// strays lets a background task end between two turns, which makes the CLI wake the model by itself.
+func strays(t *testing.T, r *rig) {
+	r.turn(t, "background touch started; while [ ! -e go ]; do sleep 0.02; done", event.CompleteOK, nil)
+	eventually(t, "the task runs", func() bool { return exists(r.file("started")) })
+	r.write("go", "")
+	// The CLI says nothing that a turn would see; what it does is to leave the model alone.
+	eventually(t, "the stray run is over", func() bool {
+		p := r.driver.proc
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.strays > 0 && p.idle == nil
+	})
+	s := r.turn(t, "what did I say", event.CompleteOK, nil)
+	if exists(r.file("stray")) {
+		t.Error("a tool ran between two turns")
+	}
+	if got := of[event.Text](s); len(got) != 1 || !strings.Contains(got[0].Content, "what did I say") {
 		s.dump(t)
-		t.Errorf("%d asks name the sub-agent, want its call and its result", named)
+		t.Error("the turn did not get its own answer")
+	}
+	if !strings.Contains(r.lastRequest().raw, "task-notification") {
+		t.Error("the model never hears that the task has ended")
+	}
+}
+
+func deaths(t *testing.T, r *rig) {
+	r.turn(t, "my word is xyzzy", event.CompleteOK, nil)
+	b := r.begin("run touch dying; setsid sleep 62.25 & sleep 62.5", nil)
+	eventually(t, "the command runs", func() bool { return exists(r.file("dying")) })
+	process, err := os.FindProcess(r.driver.proc.cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if c := b.wait(t, 10*time.Second); c.Status != event.CompleteFailed {
+		t.Errorf("%+v", c)
+	}
+	if got := of[event.Error](b.sink); len(got) != 1 || got[0].Code != "agent_exited" {
+		t.Errorf("%+v", got)
+	}
+	if r.driver.State() != "exited" {
+		t.Errorf("state %s", r.driver.State())
+	}
+	if alive(t, "62.25") || alive(t, "62.5") {
+		t.Error("the CLI's children outlive it")
+	}
+	s := r.turn(t, "what was it?", event.CompleteOK, nil)
+	texts := of[event.Text](s)
+	if len(texts) != 1 || !strings.Contains(texts[0].Content, "xyzzy") {
+		s.dump(t)
+		t.Error("the next turn has no context")
+	}
+	if got := of[event.Init](s); len(got) != 1 || !got[0].Resumed {
+		t.Errorf("%+v", got)
 	}
 }

@@ -50,9 +50,11 @@ type process struct {
 	serial  int
 	waiting map[string]chan reply
 	asks    map[string]context.CancelFunc
-	idle    chan struct{}
-	cost    float64
-	told    string
+	// idle is there while the CLI does what belongs to no turn; strays counts how often it has.
+	idle   chan struct{}
+	strays int
+	cost   float64
+	told   string
 }
 
 type write struct {
@@ -303,6 +305,7 @@ func (p *process) expectIdle() (idle <-chan struct{}, news bool) {
 	defer p.mu.Unlock()
 	if p.idle == nil {
 		p.idle, news = make(chan struct{}), true
+		p.strays++
 	}
 	return p.idle, news
 }

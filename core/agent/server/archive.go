@@ -12,8 +12,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/agcluster/agcluster/core/agent"
 )
 
 // Archive returns a function that writes what is at the paths, with all below them, as tar; no paths are everything. Links stay links,

@@ -88,26 +88,28 @@ func memory(dir string, resident []byte) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// controlled takes the numbers of the sandbox's own cgroup where it is visible: they know more, and cheaper.
+// controlled takes the numbers of the sandbox's own cgroup (version 2) where it is visible: they know more, and cheaper. The root of
+// the machine's cgroups has no memory.current.
 func controlled(u *agent.Usage, root string) {
-	read := func(to *int64, name string) {
-		b, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			return
-		}
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n >= 0 {
-			*to = n
-		}
+	read := func(name string) string {
+		b, _ := os.ReadFile(filepath.Join(root, name)) //nolint:errcheck // nothing, then
+		return strings.TrimSpace(string(b))
 	}
-	// Only a cgroup that is the root of what can be seen, but not of the machine, has these.
-	read(&u.MemoryBytes, "memory.current")
-	read(&u.Processes, "pids.current")
-	if b, err := os.ReadFile(filepath.Join(root, "cpu.stat")); err == nil && u.MemoryBytes > 0 {
-		for line := range strings.Lines(string(b)) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-			if n, err := strconv.ParseInt(value, 10, 64); err == nil && name == "usage_usec" {
-				u.CPUMicros = n
-			}
+	number := func(text string, to *int64) bool {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 {
+			return false
+		}
+		*to = n
+		return true
+	}
+	if !number(read("memory.current"), &u.MemoryBytes) {
+		return
+	}
+	number(read("pids.current"), &u.Processes)
+	for line := range strings.Lines(read("cpu.stat")) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "usage_usec "); ok {
+			number(value, &u.CPUMicros)
 		}
 	}
 }

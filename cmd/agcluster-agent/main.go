@@ -1,0 +1,205 @@
+// Command agcluster-agent is the agent server that runs inside every sandbox (core/agent/server). It is told everything by its
+// environment, and is nobody's init: it waits for no process but the one it started.
+//
+//	AGCLUSTER_LISTEN       unix:/path/of/socket, or tcp:host:port
+//	AGCLUSTER_TOKEN_FD     an open descriptor from which the token is read, to its end
+//	AGCLUSTER_WORKSPACE    the folder the agent works in; /workspace
+//	AGCLUSTER_CLAUDE       the Claude Code executable; /opt/agent/claude
+//	AGCLUSTER_ASK_TIMEOUT  how long an ask waits for the host before it is denied; 1h
+//	AGCLUSTER_TUNNEL_WAIT  how long a connection waits for the host to dial the tunnel (again); 30s
+//
+// All else in it but AGCLUSTER_* is passed on to Claude Code.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/agent/claude"
+	"github.com/agcluster/agcluster/core/agent/server"
+)
+
+// version is set by the linker.
+var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs one
+
+// maxToken bounds the token, in bytes.
+const maxToken = 4096
+
+func main() {
+	if len(os.Args) == 2 && (os.Args[1] == "--version" || os.Args[1] == "version") {
+		fmt.Fprintln(os.Stdout, "agcluster-agent", version)
+		return
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "agcluster-agent:", err)
+		os.Exit(1)
+	}
+}
+
+func run() (err error) {
+	if len(os.Args) > 1 {
+		return fmt.Errorf("unknown argument %q: only --version is one", os.Args[1])
+	}
+	// The agent's tools run as the same user: this keeps them from reading the token out of our memory or /proc.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("hiding from other processes: %w", err)
+	}
+	token, err := readToken()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	log, err := newLog()
+	if err != nil {
+		return err
+	}
+	files, err := server.OpenWorkspace(env("AGCLUSTER_WORKSPACE", "/workspace"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, files.Close()) }()
+	srv, err := build(token, files, log)
+	if err != nil {
+		return err
+	}
+	defer srv.Close()
+	l, err := listen(ctx, os.Getenv("AGCLUSTER_LISTEN"))
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		log.Info("closing: told to")
+		srv.Close()
+		return <-done
+	}
+}
+
+// build puts the parts together.
+func build(token string, files *server.Workspace, log *zap.Logger) (*server.Server, error) {
+	ask, err := duration("AGCLUSTER_ASK_TIMEOUT")
+	if err != nil {
+		return nil, err
+	}
+	wait, err := duration("AGCLUSTER_TUNNEL_WAIT")
+	if err != nil {
+		return nil, err
+	}
+	tunnel := server.NewTunnel(wait, log.Named("tunnel"))
+	gateway, err := tunnel.Listen(agent.TunnelGateway)
+	if err != nil {
+		return nil, err
+	}
+	egress, err := tunnel.Listen(agent.TunnelEgress)
+	if err != nil {
+		tunnel.Close()
+		return nil, err
+	}
+	driver := claude.New(claude.Config{
+		Binary: env("AGCLUSTER_CLAUDE", "/opt/agent/claude"), Env: passed(os.Environ()),
+		GatewayURL: "http://" + gateway, ProxyURL: "http://" + egress,
+	}, log.Named("claude"))
+	srv, err := server.New(server.Config{Token: token, Version: version, AskTimeout: ask}, driver, files, tunnel, log)
+	if err != nil {
+		tunnel.Close()
+		return nil, err
+	}
+	return srv, nil
+}
+
+// readToken reads the token from the descriptor that the environment names, and closes that.
+func readToken() (string, error) {
+	fd, err := strconv.Atoi(os.Getenv("AGCLUSTER_TOKEN_FD"))
+	if err != nil || fd < 3 {
+		return "", errors.New("AGCLUSTER_TOKEN_FD must be the number of an open descriptor from 3")
+	}
+	f := os.NewFile(uintptr(fd), "token")
+	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("reading the token from AGCLUSTER_TOKEN_FD: %w", err)
+	}
+	if len(b) == 0 || len(b) > maxToken {
+		return "", fmt.Errorf("the token from AGCLUSTER_TOKEN_FD has %d bytes: 1 to %d are allowed", len(b), maxToken)
+	}
+	return string(b), nil
+}
+
+// newLog writes to stderr, where the provider keeps the end of it.
+func newLog() (*zap.Logger, error) {
+	cfg := zap.NewProductionConfig()
+	cfg.Encoding = "console"
+	cfg.EncoderConfig.TimeKey = "" // whoever keeps the lines stamps them
+	cfg.DisableStacktrace, cfg.DisableCaller = true, true
+	log, err := cfg.Build()
+	if err != nil {
+		return nil, fmt.Errorf("making the log: %w", err)
+	}
+	return log, nil
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	network, where, ok := strings.Cut(address, ":")
+	if !ok || where == "" || (network != "unix" && network != "tcp") {
+		return nil, fmt.Errorf("AGCLUSTER_LISTEN=%q must be unix:/path/of/socket or tcp:host:port", address)
+	}
+	if network == "unix" {
+		// One that an agent server before us left.
+		if err := os.Remove(where); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("removing an old socket: %w", err)
+		}
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, network, where)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+func env(name, otherwise string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+func duration(name string) (time.Duration, error) {
+	text := os.Getenv(name)
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%s=%q must be a duration above 0, like 90s or 1h", name, text)
+	}
+	return d, nil
+}
+
+// passed is the environment of the agent: ours without what was meant for us.
+func passed(environ []string) map[string]string {
+	m := map[string]string{}
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok && !strings.HasPrefix(k, "AGCLUSTER_") {
+			m[k] = v
+		}
+	}
+	return m
+}

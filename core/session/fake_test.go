@@ -1,0 +1,701 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/preset"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	userKey = "sk-ant-made-up"
+	// outer bounds what a test waits for; nothing here takes a tenth of it.
+	outer = 30 * time.Second
+)
+
+var (
+	errDone = errors.New("enough")
+	errFake = errors.New("made to fail")
+)
+
+// memory is a Store and an event.Store that keeps to what the database's schema enforces: numbers are unique, and events belong to a
+// session that is there.
+type memory struct {
+	mu      sync.Mutex
+	records map[string][]byte
+	events  map[string][]event.Event
+	// ever holds also the events of sessions that are gone.
+	ever map[string][]event.Event
+	fail func(op string, events []event.Event) error
+	// lie makes an append that happened look as if it had failed.
+	lie func(events []event.Event) error
+}
+
+var (
+	_ Store       = (*memory)(nil)
+	_ event.Store = (*memory)(nil)
+)
+
+func newMemory() *memory {
+	return &memory{records: map[string][]byte{}, events: map[string][]event.Event{}, ever: map[string][]event.Event{}}
+}
+
+func (m *memory) begin(ctx context.Context, op string, events []event.Event) error {
+	m.mu.Lock()
+	fail := m.fail
+	m.mu.Unlock()
+	if fail != nil {
+		if err := fail(op, events); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (m *memory) failing(fail func(op string, events []event.Event) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = fail
+}
+
+func (m *memory) Put(ctx context.Context, s Session) error {
+	if err := m.begin(ctx, "put", nil); err != nil {
+		return err
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.records[s.ID] = b
+	return nil
+}
+
+func (m *memory) Get(ctx context.Context, id string) (rec Session, err error) {
+	if err := m.begin(ctx, "get", nil); err != nil {
+		return rec, err
+	}
+	m.mu.Lock()
+	b, ok := m.records[id]
+	m.mu.Unlock()
+	if !ok {
+		return rec, ErrNotFound
+	}
+	return rec, json.Unmarshal(b, &rec)
+}
+
+func (m *memory) List(ctx context.Context, owner []byte) ([]Session, error) {
+	if err := m.begin(ctx, "list", nil); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []Session
+	for _, b := range m.records {
+		var rec Session
+		if err := json.Unmarshal(b, &rec); err != nil {
+			return nil, err
+		}
+		if owner == nil || string(owner) == string(rec.Owner) {
+			list = append(list, rec)
+		}
+	}
+	slices.SortFunc(list, func(a, b Session) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return list, nil
+}
+
+func (m *memory) Delete(ctx context.Context, id string) error {
+	if err := m.begin(ctx, "delete", nil); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.records, id)
+	delete(m.events, id)
+	return nil
+}
+
+func (m *memory) AppendEvents(ctx context.Context, id string, events []event.Event) error {
+	if err := m.begin(ctx, "append", events); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.records[id]; !ok {
+		return errors.New("foreign key constraint: no session " + id)
+	}
+	for i, e := range events {
+		if e.ID != int64(len(m.events[id])+i+1) {
+			return fmt.Errorf("unique constraint: event %d", e.ID)
+		}
+	}
+	m.events[id] = append(m.events[id], events...)
+	m.ever[id] = append(m.ever[id], events...)
+	if m.lie != nil {
+		return m.lie(events)
+	}
+	return nil
+}
+
+func (m *memory) ReadEvents(ctx context.Context, id string, after int64, limit int) ([]event.Event, error) {
+	if err := m.begin(ctx, "read", nil); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.events[id]
+	from := min(int(after), len(all))
+	return slices.Clone(all[from:min(from+limit, len(all))]), nil
+}
+
+func (m *memory) LastEventID(ctx context.Context, id string) (int64, error) {
+	if err := m.begin(ctx, "last", nil); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int64(len(m.events[id])), nil
+}
+
+func (m *memory) record(tb testing.TB, id string) (Session, bool) {
+	tb.Helper()
+	rec, err := m.Get(context.Background(), id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		tb.Fatal(err)
+	}
+	return rec, err == nil
+}
+
+// boxes is a Sandboxes that keeps the books: what was started and closed, and which volumes there are. As a provider would, it
+// refuses a second sandbox on a volume and the removal of one in use.
+type boxes struct {
+	mu      sync.Mutex
+	all     []*fakeBox
+	volumes map[string]bool
+	// start and remove are called first, without the lock.
+	start  func(ctx context.Context, spec SandboxSpec) error
+	remove func(ctx context.Context) error
+	// prepare is called for every new box before anybody else has it.
+	prepare func(b *fakeBox)
+}
+
+var _ Sandboxes = (*boxes)(nil)
+
+func (f *boxes) Start(ctx context.Context, spec SandboxSpec) (Sandbox, error) {
+	f.mu.Lock()
+	start := f.start
+	f.mu.Unlock()
+	if start != nil {
+		if err := start(ctx, spec); err != nil {
+			return nil, err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, b := range f.all {
+		if b.spec.Volume == spec.Volume && b.closes() == 0 {
+			return nil, errors.New("the volume is in use by another sandbox")
+		}
+	}
+	b := &fakeBox{spec: spec, agent: newFakeAgent(), gone: make(chan struct{})}
+	if f.prepare != nil {
+		f.prepare(b)
+	}
+	f.all = append(f.all, b)
+	f.volumes[spec.Volume] = true
+	return b, nil
+}
+
+func (f *boxes) RemoveVolume(ctx context.Context, _, volume string) error {
+	f.mu.Lock()
+	remove := f.remove
+	f.mu.Unlock()
+	if remove != nil {
+		if err := remove(ctx); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, b := range f.all {
+		if b.spec.Volume == volume && b.closes() == 0 {
+			return errors.New("the volume is in use")
+		}
+	}
+	delete(f.volumes, volume)
+	return nil
+}
+
+func (f *boxes) on(start func(context.Context, SandboxSpec) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.start = start
+}
+
+func (f *boxes) preparing(prepare func(b *fakeBox)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.prepare = prepare
+}
+
+func (f *boxes) onRemove(remove func(context.Context) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remove = remove
+}
+
+// count is how many boxes were ever started, last the newest.
+func (f *boxes) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.all)
+}
+
+func (f *boxes) last() *fakeBox {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.all[len(f.all)-1]
+}
+
+// open is how many boxes run.
+func (f *boxes) open() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, b := range f.all {
+		if b.closes() == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+type fakeBox struct {
+	spec  SandboxSpec
+	agent *fakeAgent
+	gone  chan struct{}
+	// close is called by Close before the box counts as closed.
+	close func(ctx context.Context) error
+
+	mu     sync.Mutex
+	reason string
+	closed int
+}
+
+func (b *fakeBox) Agent() Agent              { return b.agent }
+func (b *fakeBox) Limits() map[string]string { return map[string]string{"memory": "not enforced"} }
+func (b *fakeBox) Gone() <-chan struct{}     { return b.gone }
+
+func (b *fakeBox) Reason() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.reason
+}
+
+func (b *fakeBox) lose(reason string) {
+	b.mu.Lock()
+	b.reason = reason
+	b.mu.Unlock()
+	close(b.gone)
+}
+
+func (b *fakeBox) Close(ctx context.Context) error {
+	var err error
+	if b.close != nil {
+		err = b.close(ctx)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed++
+	return err
+}
+
+func (b *fakeBox) closes() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
+}
+
+// script is what an agent does in a turn.
+type script func(ctx context.Context, a *fakeAgent, req agent.TurnRequest, fn func(agent.Frame) error) error
+
+type fakeAgent struct {
+	mu         sync.Mutex
+	specs      []agent.SessionSpec
+	turns      []agent.TurnRequest
+	running    bool
+	interrupts chan struct{}
+	waiting    map[string]chan agent.Answer
+	answers    map[string]agent.Answer
+
+	script    script
+	configure func(ctx context.Context) error
+	interrupt func(ctx context.Context) error
+	answer    func(ctx context.Context) error
+}
+
+func newFakeAgent() *fakeAgent {
+	return &fakeAgent{
+		script: polite, interrupts: make(chan struct{}, 16), waiting: map[string]chan agent.Answer{}, answers: map[string]agent.Answer{},
+	}
+}
+
+func (a *fakeAgent) Configure(ctx context.Context, spec agent.SessionSpec) error {
+	a.mu.Lock()
+	a.specs = append(a.specs, spec)
+	a.mu.Unlock()
+	if a.configure != nil {
+		return a.configure(ctx)
+	}
+	return ctx.Err()
+}
+
+func (a *fakeAgent) Turn(ctx context.Context, req agent.TurnRequest, _ int64, fn func(agent.Frame) error) error {
+	a.mu.Lock()
+	if a.running {
+		a.mu.Unlock()
+		return agent.ErrTurnRunning
+	}
+	a.running = true
+	a.turns = append(a.turns, req)
+	run := a.script
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		a.running = false
+		a.mu.Unlock()
+	}()
+	return run(ctx, a, req, fn)
+}
+
+func (a *fakeAgent) Interrupt(ctx context.Context) error {
+	if a.interrupt != nil {
+		return a.interrupt(ctx)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.running {
+		return agent.ErrNoTurn
+	}
+	a.interrupts <- struct{}{}
+	return nil
+}
+
+func (a *fakeAgent) Answer(ctx context.Context, ask string, answer agent.Answer) error {
+	if a.answer != nil {
+		if err := a.answer(ctx); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, twice := a.answers[ask]; twice {
+		return agent.ErrConflict
+	}
+	a.answers[ask] = answer
+	if w, ok := a.waiting[ask]; ok {
+		w <- answer
+	}
+	return nil
+}
+
+// ask puts an ask to the host and waits for its answer.
+func (a *fakeAgent) ask(ctx context.Context, fn func(agent.Frame) error, ask agent.Ask) (agent.Answer, error) {
+	w := make(chan agent.Answer, 1)
+	a.mu.Lock()
+	a.waiting[ask.ID] = w
+	a.mu.Unlock()
+	if err := fn(agent.Frame{Ask: &ask}); err != nil {
+		return agent.Answer{}, err
+	}
+	select {
+	case answer := <-w:
+		return answer, nil
+	case <-ctx.Done():
+		return agent.Answer{}, ctx.Err()
+	}
+}
+
+func emit(fn func(agent.Frame) error, data ...event.Data) error {
+	for _, d := range data {
+		if err := fn(agent.Frame{Event: &event.Event{Data: d}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func completed() event.Complete {
+	return event.Complete{Status: event.CompleteOK, CostUSD: 0.25, Turns: 1, Usage: event.Usage{InputTokens: 1}}
+}
+
+// polite answers at once.
+func polite(_ context.Context, _ *fakeAgent, req agent.TurnRequest, fn func(agent.Frame) error) error {
+	return emit(fn, event.Text{Content: "you said " + req.Message}, completed())
+}
+
+// busy works until it is interrupted, and ends its turn then.
+func busy(ctx context.Context, a *fakeAgent, _ agent.TurnRequest, fn func(agent.Frame) error) error {
+	if err := emit(fn, event.Text{Content: "working"}); err != nil {
+		return err
+	}
+	select {
+	case <-a.interrupts:
+		return emit(fn, event.Complete{Status: event.CompleteInterrupted})
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// deaf works until its connection is cut.
+func deaf(ctx context.Context, _ *fakeAgent, _ agent.TurnRequest, fn func(agent.Frame) error) error {
+	if err := emit(fn, event.Text{Content: "working"}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// fakeGuard allows all unless told otherwise.
+type fakeGuard struct {
+	mu           sync.Mutex
+	call, result func(ctx context.Context, ask agent.Ask) Judgement
+}
+
+func (g *fakeGuard) Call(ctx context.Context, _ Scope, ask agent.Ask) Judgement {
+	g.mu.Lock()
+	call := g.call
+	g.mu.Unlock()
+	if call == nil {
+		return Judgement{Ruling: RulingAllow}
+	}
+	return call(ctx, ask)
+}
+
+func (g *fakeGuard) Result(ctx context.Context, _ Scope, ask agent.Ask) Judgement {
+	g.mu.Lock()
+	result := g.result
+	g.mu.Unlock()
+	if result == nil {
+		return Judgement{Ruling: RulingAllow}
+	}
+	return result(ctx, ask)
+}
+
+// harness is a Service over fakes. When its test ends, the service is closed and the books are checked.
+type harness struct {
+	*Service
+	tb    testing.TB
+	mem   *memory
+	log   *event.Log
+	boxes *boxes
+	guard *fakeGuard
+	cfg   Config
+	// leaky says that the test left a sandbox that can't be closed on purpose.
+	leaky bool
+}
+
+func newHarness(tb testing.TB, change ...func(*Config)) *harness {
+	tb.Helper()
+	h := &harness{
+		tb: tb, mem: newMemory(), boxes: &boxes{volumes: map[string]bool{}}, guard: &fakeGuard{},
+		cfg: Config{
+			Secret: []byte(strings.Repeat("s", 32)), DefaultProvider: "local", LaunchTimeout: time.Minute,
+			ApprovalTimeout: 5 * time.Minute, InterruptTimeout: 10 * time.Second,
+		},
+	}
+	for _, c := range change {
+		c(&h.cfg)
+	}
+	h.up()
+	tb.Cleanup(h.down)
+	return h
+}
+
+// up starts a service on what the one before left.
+func (h *harness) up() {
+	h.tb.Helper()
+	h.log = event.NewLog(h.mem)
+	s, err := New(h.cfg, h.mem, h.log, h.guard, h.boxes, zaptest.NewLogger(h.tb))
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	h.Service = s
+	if err := s.Recover(context.Background()); err != nil {
+		h.tb.Fatal(err)
+	}
+}
+
+func (h *harness) down() {
+	h.tb.Helper()
+	h.mem.failing(nil)
+	ctx, cancel := context.WithTimeout(context.Background(), outer)
+	defer cancel()
+	if err := h.Close(ctx); err != nil {
+		h.tb.Error(err)
+	}
+	h.log.Close()
+	h.audit()
+}
+
+// audit checks that every sandbox was closed exactly once, that the volumes are those of the sessions that are left, and that every
+// turn of every session has one end, with nothing of the agent's after it.
+func (h *harness) audit() {
+	h.tb.Helper()
+	if h.leaky {
+		return
+	}
+	for i, b := range h.boxes.all {
+		if n := b.closes(); n != 1 {
+			h.tb.Errorf("sandbox %d of %s was closed %d times", i, b.spec.SessionID, n)
+		}
+	}
+	for v := range h.boxes.volumes {
+		if _, ok := h.mem.records[v]; !ok {
+			h.tb.Errorf("volume %s is left of a session that is gone", v)
+		}
+	}
+	for id, events := range h.mem.ever {
+		checkTurns(h.tb, id, events)
+	}
+}
+
+func checkTurns(tb testing.TB, id string, events []event.Event) {
+	tb.Helper()
+	begun, ended := map[int64]int{}, map[int64]int{}
+	for _, e := range events {
+		switch e.Data.(type) {
+		case event.User:
+			begun[e.Turn]++
+		case event.Complete:
+			ended[e.Turn]++
+		case event.Status, event.Verdict:
+			// The sandbox's state and the gates outside the turn's own path know no better.
+		default:
+			if ended[e.Turn] > 0 {
+				tb.Errorf("%s: turn %d has a %s after its end", id, e.Turn, e.Data.Type())
+			}
+		}
+	}
+	for turn, n := range begun {
+		if n != 1 || ended[turn] != 1 {
+			tb.Errorf("%s: turn %d began %d times and ended %d times", id, turn, n, ended[turn])
+		}
+	}
+	for turn := range ended {
+		if begun[turn] == 0 {
+			tb.Errorf("%s: turn %d ended and never began", id, turn)
+		}
+	}
+}
+
+func (h *harness) launch() Session {
+	h.tb.Helper()
+	rec, err := h.Launch(context.Background(), LaunchRequest{Key: userKey, Config: preset.Config{ID: "p"}, ConfigID: "p"})
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	return rec
+}
+
+// launched is a session whose agent follows the script.
+func (h *harness) launched(s script) string {
+	h.tb.Helper()
+	h.boxes.preparing(func(b *fakeBox) { b.agent.script = s })
+	return h.launch().ID
+}
+
+func (h *harness) send(id, message string) Turn {
+	h.tb.Helper()
+	t, err := h.Send(context.Background(), id, message)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	return t
+}
+
+// wait follows a session from its beginning until an event satisfies the condition, and returns what came up to it.
+func (h *harness) wait(id string, until func(event.Event) bool) []event.Event {
+	h.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
+	defer cancel()
+	var got []event.Event
+	err := h.Follow(ctx, id, 0, false, func(e event.Event) error {
+		got = append(got, e)
+		if until(e) {
+			return errDone
+		}
+		return nil
+	})
+	if !errors.Is(err, errDone) {
+		h.tb.Fatalf("what was waited for did not come: %v; %+v", err, got)
+	}
+	return got
+}
+
+func (h *harness) waitFor(id string, t event.Type) event.Event {
+	h.tb.Helper()
+	got := h.wait(id, func(e event.Event) bool { return e.Data.Type() == t })
+	return got[len(got)-1]
+}
+
+// end waits for the end of a turn and returns it with the turn's error, if there is one.
+func (h *harness) end(id string, turn int64) (event.Complete, *event.Error) {
+	h.tb.Helper()
+	got := h.wait(id, func(e event.Event) bool { return e.Turn == turn && e.Data.Type() == event.TypeComplete })
+	return ending(got, turn)
+}
+
+func ending(events []event.Event, turn int64) (complete event.Complete, failure *event.Error) {
+	for _, e := range events {
+		switch d := e.Data.(type) {
+		case event.Error:
+			if e.Turn == turn {
+				failure = &d
+			}
+		case event.Complete:
+			if e.Turn == turn {
+				complete = d
+			}
+		}
+	}
+	return complete, failure
+}
+
+// sleep frees the session's sandbox as an idle sweep would.
+func (h *harness) sleep(id string) {
+	h.tb.Helper()
+	l, err := h.live(context.Background(), id)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	if err := l.lock(context.Background()); err != nil {
+		h.tb.Fatal(err)
+	}
+	defer l.unlock()
+	h.settle(context.Background(), l, l.box, "idle")
+}
+
+func (h *harness) status(id string) Status {
+	h.tb.Helper()
+	rec, err := h.Get(context.Background(), id)
+	if err != nil {
+		h.tb.Fatal(err)
+	}
+	return rec.Status
+}
