@@ -34,7 +34,7 @@ import (
 )
 
 // version is set by the linker.
-var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs one
+var version = "dev"
 
 // maxToken bounds the token, in bytes.
 const maxToken = 4096
@@ -163,6 +163,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	}
 	if network == "unix" {
 		// One that an agent server before us left.
+		//nolint:gosec // whoever started us names it
 		if err := os.Remove(where); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("removing an old socket: %w", err)
 		}

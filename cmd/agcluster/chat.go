@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -162,8 +163,11 @@ func (cv *conversation) path(rest string) string {
 // keyboard and from Ctrl-C meets here, on one goroutine.
 func (cv *conversation) watch(ctx context.Context, s *stream, res *http.Response) (status string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	frames, followed := make(chan frame), make(chan error, 1)
-	go func() {
+	frames, followed, interrupted := make(chan frame), make(chan error, 1), make(chan error, 1)
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel()
+	work.Go(func() {
 		followed <- s.follow(ctx, res, func(f frame) error {
 			select {
 			case frames <- f:
@@ -172,19 +176,8 @@ func (cv *conversation) watch(ctx context.Context, s *stream, res *http.Response
 				return context.Cause(ctx)
 			}
 		})
-	}()
-	running := true
-	interrupted := make(chan error, 1)
-	interrupting := 0
-	defer func() {
-		cancel()
-		if running {
-			_ = <-followed // it is not wanted any more
-		}
-		for ; interrupting > 0; interrupting-- {
-			_ = <-interrupted // as above
-		}
-	}()
+	})
+	interrupting := false
 	var asks approvals
 	for {
 		var typed <-chan typedLine
@@ -215,20 +208,18 @@ func (cv *conversation) watch(ctx context.Context, s *stream, res *http.Response
 				return "", err
 			}
 		case <-cv.pressed:
-			if interrupting > 0 {
+			if interrupting {
 				cv.aside("the turn goes on; watch it with: agcluster events %s --follow", cv.session)
 				return "", errInterrupted
 			}
 			cv.aside("interrupting; once more to leave the turn to itself")
-			interrupting++
-			go func() { interrupted <- cv.interrupt(ctx) }()
+			interrupting = true
+			work.Go(func() { interrupted <- cv.interrupt(ctx) })
 		case err := <-interrupted:
-			interrupting--
 			if err != nil && ctx.Err() == nil {
-				cv.aside("interrupting: %s", shownError{err, cv.g.key})
+				cv.aside("interrupting failed: %s", shownError{err, cv.g.key})
 			}
 		case err := <-followed:
-			running = false
 			if err == nil {
 				err = errors.New("the session was stopped")
 			}

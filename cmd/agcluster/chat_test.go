@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"io"
@@ -315,6 +316,31 @@ func TestLeavingATurnThatDoesNotEnd(t *testing.T) {
 		}
 	}
 	c.run("chat", conv, "x").want(t, 130, "", "agcluster events "+conv+" --follow")
+}
+
+// A host that sends again what was there already doubles nothing.
+func TestRepeatedEventsAreShownOnce(t *testing.T) {
+	h := newHost(t)
+	h.script = tell(story()...)
+	want := newCLI(t, h).run("chat", conv, "x", "--json").out
+	h.reset(func(n int) int { return map[bool]int{true: 1500, false: -1}[n == 1] })
+	h.instead["GET /api/agents/"+conv+"/events"] = func(w http.ResponseWriter, r *http.Request) { h.stream(w, r, 1, 0) }
+	if got := newCLI(t, h).run("chat", conv, "x", "--json").out; got != want || h.streams != 2 {
+		t.Errorf("after %d streams: %s", h.streams, got)
+	}
+}
+
+func TestTerminationLeavesTheTurn(t *testing.T) {
+	h := newHost(t)
+	c := newCLI(t, h)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c.ctx = ctx
+	h.script = func(*fakeHost, string) { cancel() }
+	c.run("chat", conv, "x").want(t, 143, "", "terminated")
+	if h.interrupts != 0 {
+		t.Error("the turn was interrupted")
+	}
 }
 
 func TestStreamsThatCanNotGoOn(t *testing.T) {

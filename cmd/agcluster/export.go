@@ -44,7 +44,7 @@ func exportCommand(g *globals) *cobra.Command {
 			if out == "-" && isTerminal(g.out) {
 				return usagef("an archive does not belong on a terminal; use -o FILE, or a pipe")
 			}
-			res, err := c.do(ctx, request{method: http.MethodPost, path: "/api/files/" + url.PathEscape(id) + "/download", in: body})
+			res, err := c.do(ctx, request{method: http.MethodPost, path: "/api/files/" + url.PathEscape(id) + "/download", in: body}) //nolint:bodyclose // save closes it
 			if err != nil {
 				return err
 			}

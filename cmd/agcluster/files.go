@@ -166,7 +166,7 @@ func getCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := c.do(ctx, request{method: http.MethodGet, path: filePath(id, args[1]) + "/download"})
+			res, err := c.do(ctx, request{method: http.MethodGet, path: filePath(id, args[1]) + "/download"}) //nolint:bodyclose // save closes it
 			if err != nil {
 				return err
 			}

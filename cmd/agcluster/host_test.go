@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -368,12 +369,13 @@ type cli struct {
 	// pressed is Ctrl-C.
 	pressed chan os.Signal
 	timing  timing
+	ctx     context.Context
 }
 
 func newCLI(t testing.TB, h *fakeHost) *cli {
 	c := &cli{
 		t: t, env: map[string]string{"AGCLUSTER_API_KEY": testKey}, in: strings.NewReader(""), pressed: make(chan os.Signal, 1),
-		timing: timing{pause: time.Millisecond, patience: 20 * time.Second, stall: 20 * time.Second},
+		ctx: t.Context(), timing: timing{pause: time.Millisecond, patience: 20 * time.Second, stall: 20 * time.Second},
 	}
 	if h != nil {
 		c.env["AGCLUSTER_URL"] = h.url
@@ -419,7 +421,7 @@ func (c *cli) runOn(g *globals, args ...string) int {
 	root.SetArgs(args)
 	root.SetOut(g.out)
 	root.SetErr(g.err)
-	err := root.ExecuteContext(c.t.Context())
+	err := root.ExecuteContext(c.ctx)
 	var code exitError
 	if err != nil && !errors.As(err, &code) {
 		fmt.Fprintln(g.err, "agcluster:", err)

@@ -45,8 +45,8 @@ type view struct {
 	midline, text, begun bool
 	// prompted says that the last line is a question that waits for its answer.
 	prompted bool
-	// tool is the tool use that was shown last, so that a result right under it needs no name.
-	tool string
+	// tool is the tool use that was shown last, so that what follows on it needs no name; reason is why a person was asked for last.
+	tool, reason string
 }
 
 // newView returns a view on g.out; lines is how many lines of a tool's result to show.
@@ -292,7 +292,7 @@ func (v *view) todos(d event.TodoUpdate) error {
 
 func (v *view) verdict(d event.Verdict) error {
 	who, why := line(d.By), note(d.Reason)
-	if d.Tool != "" {
+	if d.Tool != "" && (d.ToolUseID == "" || d.ToolUseID != v.tool) {
 		why += v.style.dim(" (" + line(d.Tool) + ")")
 	}
 	switch d.Decision {
@@ -301,6 +301,7 @@ func (v *view) verdict(d event.Verdict) error {
 	case "rewrite":
 		return v.block(false, d.Parent, "  "+v.style.yellow("~ changed by "+who)+why)
 	default:
+		v.reason = d.Reason
 		return v.block(false, d.Parent, "  "+v.style.yellow("? "+who+" wants a person to decide")+why)
 	}
 }
@@ -308,7 +309,10 @@ func (v *view) verdict(d event.Verdict) error {
 // approval shows all that a person must know to decide. Nothing of it is hidden without saying so.
 func (v *view) approval(d event.ApprovalRequired) error {
 	var b strings.Builder
-	b.WriteString(v.style.yellow("? ") + v.style.bold(line(d.Tool)) + v.style.yellow(" needs an approval") + note(d.Reason))
+	b.WriteString(v.style.yellow("? ") + v.style.bold(line(d.Tool)) + v.style.yellow(" needs an approval"))
+	if d.Reason != v.reason {
+		b.WriteString(note(d.Reason))
+	}
 	for _, f := range fieldsOf(d.Arguments) {
 		shown, more := fold(visible(f.value, true), 40, 0)
 		b.WriteString("\n" + indent(folded(shown, more, "", "  "), "    "+v.style.dim(visible(f.name, false)+": "), "    "))

@@ -48,9 +48,11 @@ type fileInput struct {
 	Path      string `path:"path" doc:"Relative to /workspace, percent-encoded."`
 }
 
+// previewInput can't embed fileInput: Huma looks into exported fields only.
 type previewInput struct {
-	fileInput
-	Raw bool `query:"raw" doc:"The file's bytes, whatever it is."`
+	SessionID string `path:"session_id" maxLength:"64"`
+	Path      string `path:"path" doc:"Relative to /workspace, percent-encoded."`
+	Raw       bool   `query:"raw" doc:"The file's bytes, whatever it is."`
 }
 
 func (a *API) preview(ctx context.Context, in *previewInput) (*huma.StreamResponse, error) {
@@ -63,7 +65,7 @@ func (a *API) preview(ctx context.Context, in *previewInput) (*huma.StreamRespon
 			return &huma.StreamResponse{Body: func(hc huma.Context) { writeJSON(hc, p) }}, nil
 		}
 	}
-	return a.content(ctx, in.fileInput, "inline")
+	return a.content(ctx, fileInput{in.SessionID, in.Path}, "inline")
 }
 
 func (a *API) download(ctx context.Context, in *fileInput) (*huma.StreamResponse, error) {
@@ -288,7 +290,11 @@ func uploadAnswers(r huma.Registry, op *huma.Operation) {
 	answers(op, "What was uploaded.", map[string]*huma.MediaType{
 		mediaJSON: media(r.Schema(reflect.TypeFor[workspace.Uploaded](), true, "Uploaded")),
 	})
-	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+}
+
+// uploadBody documents what is read by hand. Huma must not know of it while it registers: it would read the body itself.
+func uploadBody(api huma.API) {
+	api.OpenAPI().Paths["/api/files/{session_id}/upload"].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		"multipart/form-data": {Schema: &huma.Schema{
 			Type: huma.TypeObject, Required: []string{"files"},
 			Properties: map[string]*huma.Schema{"files": {

@@ -66,7 +66,13 @@ func streams[I any](
 ) func(huma.API, huma.Operation) {
 	return func(api huma.API, op huma.Operation) {
 		document(api.OpenAPI().Components.Schemas, &op)
+		// A body that is documented here is read by the operation itself; Huma would read and check it, too.
+		body := op.RequestBody
+		op.RequestBody = nil
 		huma.Register(api, op, fn)
+		if body != nil {
+			api.OpenAPI().Paths[op.Path].Post.RequestBody = body
+		}
 	}
 }
 

@@ -136,6 +136,10 @@ func (g *Gateway) respond(r *http.Response, s Session) error {
 	if r.StatusCode >= 300 && r.StatusCode < 400 {
 		return errRedirect
 	}
+	if r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden {
+		// Claude Code tries a refused key ten times over three minutes. It will not get better.
+		r.Header.Set("X-Should-Retry", "false")
+	}
 	if r.StatusCode >= 400 {
 		return mask(r, s)
 	}
@@ -192,6 +196,9 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, s Session, err er
 }
 
 func refuse(w http.ResponseWriter, status int, kind, text string) {
+	if status == http.StatusUnauthorized {
+		w.Header().Set("X-Should-Retry", "false")
+	}
 	b, err := json.Marshal(map[string]any{"type": "error", "error": map[string]string{"type": kind, "message": text}})
 	if err != nil {
 		b = []byte(`{"type":"error","error":{"type":"api_error","message":"internal error"}}`)

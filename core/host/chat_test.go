@@ -224,7 +224,7 @@ func (x turn) text() string {
 func (x turn) says(part string) turn {
 	x.t.Helper()
 	if !strings.Contains(x.text(), part) {
-		x.t.Fatalf("the agent did not say %q: %s", part, describe(x.events))
+		x.t.Fatalf("the agent did not say %q in %q: %s", part, x.text(), describe(x.events))
 	}
 	return x
 }

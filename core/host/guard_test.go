@@ -60,7 +60,7 @@ func TestApprovals(t *testing.T) {
 	t.Run("unanswered", func(t *testing.T) {
 		s, _ := open("touch unanswered.txt")
 		x := turn{t, s.rest()}.ended(event.CompleteOK)
-		if v := x.denied("tool.call"); v.By != "timeout" {
+		if v := x.denied("tool.call"); v.By != "host" || !strings.Contains(v.Reason, "in time") {
 			t.Errorf("verdict %+v", v)
 		}
 		if exists("unanswered.txt") {

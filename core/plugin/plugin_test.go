@@ -57,7 +57,7 @@ func run(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	binary = filepath.Join(dir, "plugin")
 	if out, err := exec.Command("go", "build", "-o", binary, "./testdata/plugin").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building the test plugin: %w\n%s", err, out)
@@ -196,7 +196,11 @@ func pidfd(t *testing.T, pid int) int {
 	if err != nil {
 		t.Fatalf("process %d: %v", pid, err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
+	t.Cleanup(func() {
+		if err := unix.Close(fd); err != nil {
+			t.Error(err)
+		}
+	})
 	return fd
 }
 
@@ -397,7 +401,7 @@ func TestNothingOfTheHostReachesThePlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	stdin := os.Stdin
 	os.Stdin = r
 	defer func() { os.Stdin = stdin }()

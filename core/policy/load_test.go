@@ -125,6 +125,8 @@ func (w *wasm) bytes() []byte {
 	return out
 }
 
+const startFunction = "_initialize" //nolint:misspell // a name of WASI
+
 const tinyManifest = "name: tiny\ngates: [tool.call]\n"
 
 // second answers with the second answer when the i32 on the stack is not zero, else with the first.
@@ -153,7 +155,7 @@ func TestModulesOfAnyCompilerAreWipedToo(t *testing.T) {
 		"global of a large module": largeGlobal,
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, _ := newRuntime(t, policy.Config{Instances: 1})
+			r := newRuntime(t, policy.Config{Instances: 1})
 			if err := r.Load(t.Context(), []byte(tinyManifest), w.bytes()); err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +177,7 @@ func TestAModuleGetsNoMoreMemoryThanItsLimit(t *testing.T) {
 	for pages, want := range map[int64]policy.Decision{4: policy.Allow, 16: policy.Deny} {
 		// memory.grow answers -1 when it can't
 		w := good(second(cat(0x41, sleb(pages), 0x40, 0, 0x41, sleb(-1), 0x46))...)
-		r, _ := newRuntime(t, policy.Config{MemoryPages: 8})
+		r := newRuntime(t, policy.Config{MemoryPages: 8})
 		if err := r.Load(t.Context(), []byte(tinyManifest), w.bytes()); err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +207,7 @@ func TestLoadRefusesWhatItCanNotTrust(t *testing.T) {
 		"no wasm":                   {tinyManifest, []byte("hello"), "no WASM"},
 		"nothing":                   {tinyManifest, nil, "no WASM"},
 		"cut off":                   {tinyManifest, code[:len(code)/2], "cut off"},
-		"cut off, of Go":            {tinyManifest, guests["path"][:len(guests["path"])/2], "cut off"},
+		"cut off, of Go":            {tinyManifest, shared(t).guests["path"][:1<<20], "cut off"},
 		"no export":                 {tinyManifest, change(func(w *wasm) { w.exports = nil }), "exports nothing"},
 		"no version":                {tinyManifest, rename("agcluster_abi_version", "agcluster_abi_versiom"), "must export agcluster_abi_version"},
 		"no alloc":                  {tinyManifest, rename("alloc", "allok"), "must export"},
@@ -217,8 +219,8 @@ func TestLoadRefusesWhatItCanNotTrust(t *testing.T) {
 		"an imported memory":        {tinyManifest, change(func(w *wasm) { w.memory, w.imports = nil, [][]byte{cat("env", "memory", 2, 0, 2)} }), "env"},
 		"an imported global":        {tinyManifest, change(func(w *wasm) { w.imports = [][]byte{cat("env", "g", 3, i32, 0)} }), "env"},
 		"more memory than allowed":  {tinyManifest, change(func(w *wasm) { w.memory = cat(0, leb(4096)) }), "memory"},
-		"a trap at its start":       {tinyManifest, change(func(w *wasm) { w.function(typeNothing, "_initialize", 0x00) }), "starting it"},
-		"a loop at its start":       {tinyManifest, change(func(w *wasm) { w.function(typeNothing, "_initialize", 0x03, 0x40, 0x0c, 0, 0x0b) }), "starting it"},
+		"a trap at its start":       {tinyManifest, change(func(w *wasm) { w.function(typeNothing, startFunction, 0x00) }), "starting it"},
+		"a loop at its start":       {tinyManifest, change(func(w *wasm) { w.function(typeNothing, startFunction, 0x03, 0x40, 0x0c, 0, 0x0b) }), "starting it"},
 		"a trap when tried":         {tinyManifest, good(0x00).bytes(), "trying it"},
 		"a loop when tried":         {tinyManifest, good(0x03, 0x40, 0x0c, 0, 0x0b, 0x00).bytes(), "trying it"},
 		"an invalid body":           {tinyManifest, good(0x41, 1).bytes(), "compiling it"},
@@ -234,7 +236,7 @@ func TestLoadRefusesWhatItCanNotTrust(t *testing.T) {
 		"a default that is invalid": {"name: x\ngates: [tool.call]\nparams: {properties: {n: {type: integer, default: many}}}\n", code, "the defaults of its parameters: params.n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, _ := newRuntime(t, policy.Config{Pins: map[string]string{"pinned": "sha256:00"}, MemoryPages: 512, Timeout: 200e6})
+			r := newRuntime(t, policy.Config{Pins: map[string]string{"pinned": "sha256:00"}, MemoryPages: 512, Timeout: 200e6})
 			err := r.Load(context.Background(), []byte(c.manifest), c.code)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q in it", err, c.want)
@@ -247,7 +249,7 @@ func TestLoadRefusesWhatItCanNotTrust(t *testing.T) {
 }
 
 func TestAModuleWithoutParametersTakesNone(t *testing.T) {
-	r, _ := newRuntime(t, policy.Config{})
+	r := newRuntime(t, policy.Config{})
 	if err := r.Load(t.Context(), []byte(tinyManifest), good().bytes()); err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +288,7 @@ func TestLoadDir(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r, _ := newRuntime(t, policy.Config{Pins: c.pins})
+			r := newRuntime(t, policy.Config{Pins: c.pins})
 			err := r.LoadDir(t.Context(), dir)
 			if (c.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.want)) {
 				t.Fatalf("got %v, want %q", err, c.want)
@@ -309,7 +311,9 @@ func FuzzLoadNeverPanics(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer r.Close(context.Background())
 		_ = r.Load(context.Background(), manifest, code) // it may fail, it must not panic
+		if err := r.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -23,6 +23,8 @@ const (
 	// maxFresh is up to how many bytes of code a new instance costs less than putting an old one back would: C, AssemblyScript,
 	// Rego. Go modules have megabytes, and a runtime that has to start.
 	maxFresh = 256 << 10
+	// startFunction is what a WASI library calls its own.
+	startFunction = "_initialize" //nolint:misspell // a name of WASI
 	// epoch is what every module takes for now, in Unix seconds: 1 January 2000.
 	epoch = 946684800
 )
@@ -33,7 +35,7 @@ type constant struct{}
 // Read implements io.Reader.
 func (constant) Read(p []byte) (int, error) {
 	for i := range p {
-		p[i] = byte(i) //nolint:gosec // any pattern will do
+		p[i] = byte(i)
 	}
 	return len(p), nil
 }
@@ -184,7 +186,7 @@ func (m *Module) instantiate(ctx context.Context) (*instance, error) {
 	// A verdict depends on nothing but its input, so time stands still and randomness is always the same: wazero's own stand-ins
 	// count their calls, which would carry something from one evaluation to the next. (Go's runtime takes a 0 for a broken clock.)
 	mod, err := m.runtime.wasm.InstantiateModule(ctx, m.compiled, wazero.NewModuleConfig().
-		WithName("").WithStartFunctions("_initialize").WithStderr(stderr).WithRandSource(constant{}).
+		WithName("").WithStartFunctions(startFunction).WithStderr(stderr).WithRandSource(constant{}).
 		WithWalltime(func() (int64, int32) { return epoch, 0 }, sys.ClockResolution(time.Microsecond)).
 		WithNanotime(func() int64 { return 1 }, sys.ClockResolution(time.Microsecond)))
 	if err != nil {

@@ -19,6 +19,7 @@ type Sandbox struct {
 	pool      *Pool
 	id        string
 	sessionID string
+	volume    string
 	provider  sdk.Provider
 	client    *agent.Client
 	limits    map[string]string
@@ -88,9 +89,9 @@ func (s *Sandbox) keepTunnel(ctx context.Context, handlers map[byte]http.Handler
 
 // isLost asks the provider whether the sandbox still runs. While the provider can't tell, the agent server itself is asked.
 func (s *Sandbox) isLost(ctx context.Context) (string, bool) {
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	asked, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
-	got, err := s.provider.Get(ctx, sdk.GetRequest{ID: s.id})
+	got, err := s.provider.Get(asked, sdk.GetRequest{ID: s.id})
 	switch {
 	case errors.Is(err, sdk.ErrNotFound):
 		return "the provider does not know it any more", true
@@ -102,7 +103,9 @@ func (s *Sandbox) isLost(ctx context.Context) (string, bool) {
 	case err == nil:
 		return "", false
 	}
-	if _, err := s.client.Health(ctx); err != nil && ctx.Err() == nil {
+	healthy, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	if _, err := s.client.Health(healthy); err != nil && ctx.Err() == nil {
 		return "neither its provider nor its agent server answers", true
 	}
 	return "", false
@@ -113,7 +116,7 @@ func (s *Sandbox) Close(ctx context.Context) error {
 	s.closeOnce.Do(func() {
 		defer close(s.closed)
 		s.stop()
-		s.closeErr = destroy(ctx, s.provider, s.id)
+		s.closeErr = s.pool.destroy(ctx, s.provider, s.id, s.volume)
 		s.client.Close()
 		s.pool.mu.Lock()
 		if s.pool.boxes[s.sessionID] == s {

@@ -30,10 +30,15 @@ const (
 
 const (
 	healthTimeout  = 30 * time.Second
+	getTimeout     = 10 * time.Second
 	destroyTimeout = 30 * time.Second
 	redialMin      = 50 * time.Millisecond
 	redialMax      = 2 * time.Second
+	// closing is how many sandboxes Close removes at once.
+	closing = 16
 )
+
+var errClosed = errors.New("the host is shutting down")
 
 // Config says who the host is and what its sandboxes get.
 type Config struct {
@@ -60,7 +65,10 @@ type Pool struct {
 
 	mu    sync.Mutex
 	boxes map[string]*Sandbox
-	work  sync.WaitGroup
+	// orphans are the sandboxes that could not be destroyed yet, by id.
+	orphans map[string]orphan
+	closed  chan struct{}
+	work    sync.WaitGroup
 }
 
 var _ session.Sandboxes = (*Pool)(nil)
@@ -69,11 +77,12 @@ var _ session.Sandboxes = (*Pool)(nil)
 func New(cfg Config, providers func(context.Context, string) (sdk.Provider, error), handlers Handlers, log *zap.Logger) *Pool {
 	return &Pool{
 		cfg: cfg, generation: randomHex(8), providers: providers, handlers: handlers, log: log,
-		boxes: map[string]*Sandbox{},
+		boxes: map[string]*Sandbox{}, orphans: map[string]orphan{}, closed: make(chan struct{}),
 	}
 }
 
-// Sweep destroys every sandbox of this host that an earlier run left with the named provider, and says how many there were.
+// Sweep destroys every sandbox of this host that an earlier run left with the named provider, and says how many there were. It goes
+// on when one can't be destroyed, and then fails.
 func (p *Pool) Sweep(ctx context.Context, name string) (int, error) {
 	provider, err := p.providers(ctx, name)
 	if err != nil {
@@ -84,20 +93,44 @@ func (p *Pool) Sweep(ctx context.Context, name string) (int, error) {
 		return 0, fmt.Errorf("listing the sandboxes of provider %s: %w", name, err)
 	}
 	n := 0
+	var errs []error
 	for _, s := range left.Sandboxes {
-		if s.Labels[LabelGeneration] == p.generation {
+		// A provider that does not heed the labels must not make us destroy what is not ours.
+		if s.Labels[LabelHost] != p.cfg.HostID || s.Labels[LabelGeneration] == p.generation {
 			continue
 		}
 		if err := provider.Destroy(ctx, sdk.DestroyRequest{ID: s.ID}); err != nil {
-			return n, fmt.Errorf("destroying left-over sandbox %s: %w", s.ID, err)
+			errs = append(errs, fmt.Errorf("destroying left-over sandbox %s: %w", s.ID, err))
+			continue
 		}
 		n++
 	}
-	return n, nil
+	return n, errors.Join(errs...)
+}
+
+// enter holds up Close until leave is called. It fails once the pool is closed.
+func (p *Pool) enter() (leave func(), err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.closed:
+		return nil, errClosed
+	default:
+		p.work.Add(1)
+		return p.work.Done, nil
+	}
 }
 
 // Start implements session.Sandboxes.
 func (p *Pool) Start(ctx context.Context, spec session.SandboxSpec) (session.Sandbox, error) {
+	leave, err := p.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if err := p.bury(ctx, spec.Volume); err != nil {
+		return nil, err
+	}
 	provider, err := p.providers(ctx, spec.Provider)
 	if err != nil {
 		return nil, err
@@ -114,28 +147,41 @@ func (p *Pool) Start(ctx context.Context, spec session.SandboxSpec) (session.San
 	made, err := provider.Create(ctx, req)
 	if err != nil {
 		// The answer may have been lost after the deed.
-		return nil, errors.Join(fmt.Errorf("starting a sandbox: %w", err), destroy(ctx, provider, req.ID))
+		return nil, errors.Join(fmt.Errorf("starting a sandbox: %w", err), p.destroy(ctx, provider, req.ID, spec.Volume))
 	}
 	client, err := agent.NewClient(agent.Endpoint{URL: made.Endpoint.URL, Headers: made.Endpoint.Headers}, token, p.log)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), destroy(ctx, provider, req.ID))
+		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), p.destroy(ctx, provider, req.ID, spec.Volume))
 	}
 	healthy, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	if _, err := client.Health(healthy); err != nil {
 		client.Close()
-		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), destroy(ctx, provider, req.ID))
+		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), p.destroy(ctx, provider, req.ID, spec.Volume))
 	}
 	run, stop := context.WithCancel(context.Background())
 	s := &Sandbox{
-		pool: p, id: req.ID, sessionID: spec.SessionID, provider: provider, client: client,
+		pool: p, id: req.ID, sessionID: spec.SessionID, volume: spec.Volume, provider: provider, client: client,
 		limits: made.Limits, stop: stop, gone: make(chan struct{}), closed: make(chan struct{}),
 	}
-	p.mu.Lock()
-	p.boxes[spec.SessionID] = s
-	p.mu.Unlock()
+	if !p.add(s) {
+		return nil, errors.Join(errClosed, s.Close(ctx))
+	}
 	p.work.Go(func() { s.keepTunnel(run, p.handlers(spec.SessionID)) })
 	return s, nil
+}
+
+// add makes s known, unless the pool has been closed meanwhile: Close would not see it.
+func (p *Pool) add(s *Sandbox) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.closed:
+		return false
+	default:
+		p.boxes[s.sessionID] = s
+		return true
+	}
 }
 
 func (p *Pool) resources(l preset.ResourceLimits) (sdk.Resources, error) {
@@ -167,6 +213,9 @@ func (p *Pool) resources(l preset.ResourceLimits) (sdk.Resources, error) {
 
 // RemoveVolume implements session.Sandboxes.
 func (p *Pool) RemoveVolume(ctx context.Context, name, volume string) error {
+	if err := p.bury(ctx, volume); err != nil {
+		return err
+	}
 	provider, err := p.providers(ctx, name)
 	if err != nil {
 		return err
@@ -192,39 +241,42 @@ func (p *Pool) Count() int {
 	return len(p.boxes)
 }
 
-// Close removes every sandbox that is still there and waits for what the pool started. It is safe to call twice.
+// Close removes every sandbox that is still there and waits for what the pool started, until ctx ends. It is safe to call twice.
 func (p *Pool) Close(ctx context.Context) error {
 	p.mu.Lock()
+	select {
+	case <-p.closed:
+	default:
+		close(p.closed)
+	}
 	left := make([]*Sandbox, 0, len(p.boxes))
 	for _, s := range p.boxes {
 		left = append(left, s)
 	}
 	p.mu.Unlock()
-	var errs []error
-	for _, s := range left {
-		errs = append(errs, s.Close(ctx))
-	}
-	p.work.Wait()
-	return errors.Join(errs...)
-}
-
-// destroy asks until it is done or hopeless: a sandbox without an owner must not stay, also when its caller has gone away or its
-// provider's process is just being restarted.
-func destroy(ctx context.Context, provider sdk.Provider, id string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTimeout)
-	defer cancel()
-	for wait := redialMin; ; wait = min(wait*2, redialMax) {
-		err := provider.Destroy(ctx, sdk.DestroyRequest{ID: id})
-		if err == nil {
-			return nil
+	done := make(chan error, 1)
+	go func() {
+		errs := make([]error, len(left))
+		slots := make(chan struct{}, closing)
+		var wg sync.WaitGroup
+		for i, s := range left {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				errs[i] = s.Close(ctx)
+			})
 		}
-		if sdk.IsPermanent(err) || ctx.Err() != nil {
-			return fmt.Errorf("destroying sandbox %s: %w", id, err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+		wg.Wait()
+		p.work.Wait()
+		// The last try; the next run of the host sweeps.
+		errs = append(errs, p.buryAll(ctx, func(orphan) bool { return true }))
+		done <- errors.Join(errs...)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("removing sandboxes: %w", ctx.Err())
 	}
 }
 

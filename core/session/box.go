@@ -151,6 +151,8 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool) error {
 	case StatusRunning:
 		return nil
 	}
+	// It runs now, whether or not somebody still waits for it.
+	ctx = context.WithoutCancel(ctx)
 	if err := s.keep(ctx, l); err != nil {
 		return err
 	}

@@ -167,7 +167,7 @@ func TestAProviderThatNeverReturns(t *testing.T) {
 		h.boxes.on(func(context.Context, SandboxSpec) error { <-hang; return nil })
 		began := time.Now()
 		_, err := h.Launch(context.Background(), LaunchRequest{Key: userKey})
-		if !errors.Is(err, ErrUnavailable) || time.Since(began) > time.Minute+removeTimeout {
+		if !errors.Is(err, ErrUnavailable) || time.Since(began) > time.Minute+freeTimeout {
 			t.Errorf("got %v after %v", err, time.Since(began))
 		}
 		list, err := h.List(context.Background(), userKey)

@@ -86,12 +86,11 @@ func (l *live) snapshotLocked() Session {
 	return rec
 }
 
-// update changes the record and returns what to keep.
-func (l *live) update(change func(*Session)) Session {
+// update changes the record; keep writes it.
+func (l *live) update(change func(*Session)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	change(&l.rec)
-	return l.rec
 }
 
 func (l *live) openTurn() int64 {

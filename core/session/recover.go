@@ -143,6 +143,7 @@ func (s *Service) rest(ctx context.Context, l *live) {
 		select {
 		case <-t.done:
 		case <-ctx.Done():
+			return
 		}
 	}
 	if err := l.lock(ctx); err != nil {

@@ -72,9 +72,10 @@ type Judgement struct {
 
 // Sandboxes gives out sandboxes. Methods are safe for concurrent use.
 type Sandboxes interface {
-	// Start returns a sandbox whose agent server answers.
+	// Start returns a sandbox whose agent server answers. It ends soon after ctx does, and leaves nothing when it fails; nobody
+	// waits for one that does not.
 	Start(ctx context.Context, spec SandboxSpec) (Sandbox, error)
-	// RemoveVolume removes what a session left on disk. An unknown volume is no error.
+	// RemoveVolume removes what a session left on disk, and ends with ctx. An unknown volume is no error.
 	RemoveVolume(ctx context.Context, provider, volume string) error
 }
 
@@ -95,7 +96,7 @@ type Sandbox interface {
 	// Gone is closed when the sandbox is lost; Reason then says why.
 	Gone() <-chan struct{}
 	Reason() string
-	// Close removes the sandbox but not its volume. It is safe to call twice.
+	// Close removes the sandbox but not its volume, and ends with ctx. It is safe to call twice.
 	Close(ctx context.Context) error
 }
 
@@ -207,10 +208,10 @@ func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error
 	}
 	release, err := s.acquire(ctx, l, true)
 	if err != nil {
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), freeTimeout)
 		defer cancel()
 		if cleanupErr := s.remove(cleanup, l); cleanupErr != nil {
-			// The record stays behind as stopping; the next start of the host finishes it.
+			// It goes on, or the record stays behind as stopping: Stop or the next start of the host finishes it.
 			s.zap.Error("cleaning up after a failed launch", zap.String("session", rec.ID), zap.Error(cleanupErr))
 		}
 		return Session{}, fmt.Errorf("launching: %w", err)
@@ -364,7 +365,7 @@ func (s *Service) Stop(ctx context.Context, id string) error {
 }
 
 // Follow replays the events above after and goes on with those to come, until ctx ends or fn fails. It returns nil when the
-// session is stopped.
+// session is stopped, and event.ErrShutdown when the host shuts down.
 func (s *Service) Follow(ctx context.Context, id string, after int64, deltas bool, fn func(event.Event) error) error {
 	l, err := s.live(ctx, id)
 	if err != nil {

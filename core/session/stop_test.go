@@ -328,3 +328,62 @@ func TestUnknownSessions(t *testing.T) {
 		}
 	})
 }
+
+// TestAStoppedSessionDoesNotWakeUp is a sandbox that is ready just after its session was stopped.
+func TestAStoppedSessionDoesNotWakeUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		id := h.launched(polite)
+		h.sleep(id)
+		started, remove := make(chan struct{}), make(chan struct{})
+		h.boxes.on(func(context.Context, SandboxSpec) error { <-started; return nil })
+		h.boxes.onRemove(func(context.Context) error { <-remove; return nil })
+		acquired := make(chan error, 1)
+		go func() {
+			_, err := h.Acquire(context.Background(), id)
+			acquired <- err
+		}()
+		synctest.Wait()
+		stopped := make(chan error, 1)
+		go func() { stopped <- h.Stop(context.Background(), id) }()
+		synctest.Wait()
+		close(started)
+		if err := <-acquired; !errors.Is(err, ErrStopping) {
+			t.Errorf("acquire: got %v", err)
+		}
+		synctest.Wait()
+		if h.status(id) != StatusStopping {
+			t.Errorf("it is %s", h.status(id))
+		}
+		if _, err := h.Send(context.Background(), id, "hi"); !errors.Is(err, ErrStopping) {
+			t.Errorf("send: got %v", err)
+		}
+		close(remove)
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestALeaseThatComesTooLateIsGivenBack, or the sandbox would never be idle again.
+func TestALeaseThatComesTooLateIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, idle)
+		id := h.launched(polite)
+		h.sleep(id)
+		started := make(chan struct{})
+		h.boxes.on(func(context.Context, SandboxSpec) error { <-started; return nil })
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := h.Acquire(ctx, id); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		h.boxes.on(nil)
+		close(started)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if h.boxes.open() != 0 {
+			t.Error("its sandbox is never freed")
+		}
+	})
+}

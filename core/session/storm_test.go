@@ -160,7 +160,7 @@ func (s *storm) act() {
 	}
 	id, began := s.pick(), time.Now()
 	var err error
-	name := ""
+	var name string
 	switch n := s.roll(20); {
 	case n < 1 || id == "conv-none":
 		name = "launch"

@@ -99,6 +99,10 @@ func policies(archive, path string) preset.Config {
 func TestTheRealPoliciesAndTheRealZipExporter(t *testing.T) {
 	s := &sessions{}
 	gates := realGates(t, s)
+	s.config = policies(`{}`, `{"read":["/workspace/**"]}`)
+	if err := gates.Path(context.Background(), "tilde", "read", "~/f"); err != nil {
+		t.Errorf("a folder called ~ is one like any other: %v", err)
+	}
 	plugin := plugintest.Start(t, plugintest.Build(t, "../../plugins/exporters/zip"), nil)
 	const mib = 1 << 20
 	large := newBox(nil)

@@ -5,6 +5,7 @@ package claude
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -141,20 +142,20 @@ func (d *Driver) ready(ctx context.Context) (*process, error) {
 		next.close()
 		return nil, errClosed
 	}
-	if err := initialize(ctx, next, *spec); err != nil {
+	if err := introduce(ctx, next, *spec); err != nil {
 		next.close()
 		return nil, fmt.Errorf("starting Claude Code: %w%s", err, next.lastWords())
 	}
 	return next, nil
 }
 
-// initialize says what can't be said in argv.
-func initialize(ctx context.Context, p *process, spec agent.SessionSpec) error {
+// introduce says what can't be said in argv.
+func introduce(ctx context.Context, p *process, spec agent.SessionSpec) error {
 	hook := func(id string) []any {
 		return []any{map[string]any{"matcher": nil, "hookCallbackIds": []string{id}, "timeout": int(hookTimeout.Seconds())}}
 	}
 	req := map[string]any{
-		"subtype": "initialize", "forwardSubagentText": true,
+		"subtype": "initialize", "forwardSubagentText": true, //nolint:misspell // the CLI's word
 		"hooks": map[string]any{
 			"PreToolUse": hook(hookCall), "PostToolUse": hook(hookResult), "PostToolUseFailure": hook(hookFailure),
 		},
@@ -168,12 +169,20 @@ func initialize(ctx context.Context, p *process, spec agent.SessionSpec) error {
 		req["agents"] = spec.Agents
 	}
 	if _, err := p.request(ctx, req); err != nil {
-		return fmt.Errorf("initializing: %w", err)
+		return fmt.Errorf("introducing the session: %w", err)
 	}
 	if len(spec.MCPServers) > 0 {
 		// Unlike --mcp-config this waits until the servers are connected, so the first turn has their tools.
-		if _, err := p.request(ctx, map[string]any{"subtype": "mcp_set_servers", "servers": spec.MCPServers}); err != nil {
+		body, err := p.request(ctx, map[string]any{"subtype": "mcp_set_servers", "servers": spec.MCPServers})
+		if err != nil {
 			return fmt.Errorf("connecting MCP servers: %w", err)
+		}
+		var r struct {
+			Errors map[string]string `json:"errors"`
+		}
+		// A server that can't be had is no reason not to start: the Init event says so.
+		if err := json.Unmarshal(body, &r); err != nil || len(r.Errors) > 0 {
+			p.log.Warn("connecting MCP servers", zap.Any("errors", r.Errors), zap.Error(err))
 		}
 	}
 	return nil

@@ -48,6 +48,7 @@ rules:
   - match: {user: "^loop"}
     reply: [{tool: {name: Bash, input: {command: "echo AGAIN", description: loop}}}]
   - match: {user: "^fail"}
+    times: 1
     reply: [{error: {status: 401, type: authentication_error, message: bad key}}]
   - match: {user: "^plan"}
     reply: [{tool: {name: ExitPlanMode, input: {plan: "write it"}}}]
@@ -116,15 +117,10 @@ func TestOneProcess(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
-	t.Run("an error of the model", func(t *testing.T) {
-		s := r.turn(t, "fail", event.CompleteFailed, nil)
-		if got := of[event.Error](s); len(got) != 1 || got[0].Code != "authentication_failed" {
-			t.Errorf("%+v", got)
-		}
-	})
 	t.Run("verdicts on calls", func(t *testing.T) { verdictsOnCalls(t, r) })
 	t.Run("verdicts on results", func(t *testing.T) { verdictsOnResults(t, r) })
 	t.Run("sub-agent", func(t *testing.T) {
+		r.remove("sub.txt")
 		s := r.turn(t, "delegate", event.CompleteOK, nil)
 		if !exists(r.file("sub.txt")) {
 			t.Error("the sub-agent has written nothing")
@@ -165,6 +161,14 @@ func TestOneProcess(t *testing.T) {
 			}
 		}
 	})
+	t.Run("an error of the model", func(t *testing.T) {
+		s := r.turn(t, "fail", event.CompleteFailed, nil)
+		if got := of[event.Error](s); len(got) != 1 || got[0].Code != "authentication_failed" {
+			t.Errorf("%+v", got)
+		}
+		// The message stays, for the model to see with the next.
+		r.turn(t, "say on", event.CompleteOK, nil)
+	})
 	t.Run("the CLI's own commands end their turn", func(t *testing.T) {
 		r.turn(t, "/cost", event.CompleteOK, nil)
 		r.turn(t, "say on", event.CompleteOK, nil)
@@ -188,7 +192,7 @@ func verdictsOnCalls(t *testing.T, r *rig) {
 		{"rewritten", rewriteInput(`{"command":"echo other; touch ran","description":"d"}`), true, "other"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			os.Remove(r.file("ran"))
+			r.remove("ran")
 			r.turn(t, "run echo this; touch ran", event.CompleteOK, at(agent.StageCall, c.judge))
 			if exists(r.file("ran")) != c.ran {
 				t.Errorf("ran: %v", !c.ran)
@@ -283,7 +287,9 @@ func interrupts(t *testing.T, r *rig) {
 		}))
 		b.sink.await(t, "ask", func() bool { return len(b.sink.asked(agent.StageCall, "Bash")) == 1 })
 		interrupted(t, b)
-		<-given
+		if err := <-given; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 		if exists(r.file("asked")) {
 			t.Error("the call ran")
 		}

@@ -98,7 +98,7 @@ func TestConfigurationReachesTheCLI(t *testing.T) {
 		s.dump(t)
 		t.Error("the project's ask rule does not reach a person")
 	}
-	s = r.turn(t, "draw", event.CompleteOK, at(agent.StageResult, deny("WITHHELD")))
+	r.turn(t, "draw", event.CompleteOK, at(agent.StageResult, deny("WITHHELD")))
 	if got := r.lastRequest().lastResult(); got != `"WITHHELD"` {
 		t.Errorf("the model sees %s", got)
 	}
@@ -230,7 +230,7 @@ func TestStartSaysWhyItFailed(t *testing.T) {
 func script(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "claude")
-	if err := os.WriteFile(path, []byte("#!/bin/bash\n"+text+"\n"), 0o700); err != nil { //nolint:gosec // it is executed
+	if err := os.WriteFile(path, []byte("#!/bin/bash\n"+text+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path

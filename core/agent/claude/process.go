@@ -74,7 +74,7 @@ func start(cfg Config, spec agent.SessionSpec, receive func(*process, *turn, mes
 	if err != nil {
 		return nil, fmt.Errorf("starting Claude Code: %w", err)
 	}
-	cmd := exec.Command(cfg.Binary, args...) //nolint:gosec,noctx // the operator's binary; it outlives any request
+	cmd := exec.Command(cfg.Binary, args...) //nolint:noctx // the operator's binary; it outlives any request
 	cmd.Env = environment(cfg, spec, mark)
 	cmd.Dir = spec.Cwd
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -89,11 +89,11 @@ func start(cfg Config, spec agent.SessionSpec, receive func(*process, *turn, mes
 	}
 	err = cmd.Start()
 	for _, theirs := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
-		theirs.(*os.File).Close() //nolint:errcheck,gosec,forcetypeassert // our copy of the CLI's end
+		theirs.(*os.File).Close() //nolint:errcheck // our copy of the CLI's end
 	}
 	if err != nil {
 		for _, ours := range []*os.File{stdin, stdout, stderr} {
-			ours.Close() //nolint:errcheck,gosec // nothing was sent
+			ours.Close() //nolint:errcheck // nothing was sent
 		}
 		return nil, fmt.Errorf("starting Claude Code: %w", err)
 	}
@@ -116,7 +116,7 @@ func (p *process) pipes() (stdin, stdout, stderr *os.File, err error) {
 	errR, errW := pipe()
 	if err != nil {
 		for _, f := range files {
-			f.Close() //nolint:errcheck,gosec // nothing was sent; a nil file is fine
+			f.Close() //nolint:errcheck // nothing was sent; a nil file is fine
 		}
 		return nil, nil, nil, fmt.Errorf("making a pipe: %w", err)
 	}
@@ -136,7 +136,7 @@ func (p *process) supervise(stdin, stdout, stderr *os.File, receive func(*proces
 			p.kill()
 		}
 	})
-	streams.Go(func() { io.Copy(&p.stderr, stderr) }) //nolint:errcheck,gosec // what could be read is kept
+	streams.Go(func() { io.Copy(&p.stderr, stderr) }) //nolint:errcheck // what could be read is kept
 	writer.Go(func() {
 		for {
 			select {
@@ -150,18 +150,18 @@ func (p *process) supervise(stdin, stdout, stderr *os.File, receive func(*proces
 	})
 	err := p.cmd.Wait()
 	close(gone)
-	stdin.Close() //nolint:errcheck,gosec // nobody reads it any more; this ends a write that waits
+	stdin.Close() //nolint:errcheck // nobody reads it any more; this ends a write that waits
 	writer.Wait()
 	killMarked(p.mark, p.cmd.Process.Pid)
 	p.abandon()
 	late := time.AfterFunc(drainDelay, func() {
-		stdout.Close() //nolint:errcheck,gosec // only read
-		stderr.Close() //nolint:errcheck,gosec // only read
+		stdout.Close() //nolint:errcheck // only read
+		stderr.Close() //nolint:errcheck // only read
 	})
 	streams.Wait()
 	late.Stop()
-	stdout.Close() //nolint:errcheck,gosec // only read; closing twice is fine
-	stderr.Close() //nolint:errcheck,gosec // only read; closing twice is fine
+	stdout.Close() //nolint:errcheck // only read; closing twice is fine
+	stderr.Close() //nolint:errcheck // only read; closing twice is fine
 	p.exit = errors.Join(readErr, err)
 	p.abandon()
 }
@@ -331,9 +331,9 @@ func (p *process) exited() bool {
 // err says why the process ended. Only after done.
 func (p *process) err() error {
 	if p.exit != nil {
-		return fmt.Errorf("Claude Code ended: %w", p.exit) //nolint:staticcheck,revive // a name
+		return fmt.Errorf("Claude Code ended: %w", p.exit) //nolint:staticcheck // a name
 	}
-	return errors.New("Claude Code ended by itself") //nolint:staticcheck,revive // a name
+	return errors.New("Claude Code ended by itself") //nolint:staticcheck // a name
 }
 
 // kill ends the CLI and what it started, without waiting.

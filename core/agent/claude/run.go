@@ -39,10 +39,15 @@ func (d *Driver) Turn(ctx context.Context, message string, interrupt <-chan stru
 
 // run is one turn on a running CLI.
 func (d *Driver) run(t *turn, p *process, message string) event.Complete {
+	if t.wasInterrupted() {
+		return event.Complete{Status: event.CompleteInterrupted}
+	}
 	t.proc = p
 	defer p.detach()
 	p.attach(t)
-	err := p.send(t.open, map[string]any{
+	sending, cancel := context.WithTimeout(t.ctx, d.cfg.StartTimeout)
+	defer cancel()
+	err := p.send(sending, map[string]any{
 		"type": "user", "uuid": t.id, "parent_tool_use_id": nil, "session_id": "",
 		"message": map[string]any{"role": "user", "content": message},
 	})

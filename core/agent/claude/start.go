@@ -28,7 +28,7 @@ const (
 
 func randomHex(n int) string {
 	b := make([]byte, n)
-	rand.Read(b) //nolint:errcheck,gosec // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b) // crypto/rand.Read never fails since Go 1.24
 	return hex.EncodeToString(b)
 }
 
@@ -188,7 +188,7 @@ func killMarked(mark string, group int) {
 			if err != nil || pid == os.Getpid() {
 				continue
 			}
-			env, err := os.ReadFile(filepath.Join("/proc", d.Name(), "environ")) //nolint:gosec // /proc
+			env, err := os.ReadFile(filepath.Join("/proc", d.Name(), "environ"))
 			if err != nil || !bytes.Contains(env, needle) {
 				continue
 			}

@@ -17,12 +17,12 @@ func reasonOf(a agent.Answer, otherwise string) string {
 // permission is the answer to can_use_tool.
 func permission(a agent.Answer, input json.RawMessage) any {
 	if !a.Allow {
-		return map[string]any{"behavior": "deny", "message": reasonOf(a, "denied")}
+		return map[string]any{"behavior": "deny", "message": reasonOf(a, "denied")} //nolint:misspell // the CLI's word
 	}
 	if len(a.Input) > 0 {
 		input = a.Input
 	}
-	return map[string]any{"behavior": "allow", "updatedInput": input}
+	return map[string]any{"behavior": "allow", "updatedInput": input} //nolint:misspell // the CLI's word
 }
 
 // callVerdict is the answer to PreToolUse. In acceptEdits and bypassPermissions an allow is the CLI's last word on the call: these
@@ -93,6 +93,11 @@ func withheld(in hookInput, reason string) json.RawMessage {
 		v = map[string]any{"type": "text", "file": map[string]any{
 			"filePath": "", "content": reason, "numLines": 1, "startLine": 1, "totalLines": 1,
 		}}
+	case in.ToolName == "Agent" || in.ToolName == "Task":
+		// Nearly all else in it is an enumeration or a number.
+		if m, ok := v.(map[string]any); ok {
+			m["content"] = []any{map[string]any{"type": "text", "text": reason}}
+		}
 	case strings.HasPrefix(in.ToolName, "mcp__"):
 		v = reason
 	default:
@@ -120,7 +125,7 @@ func blank(v any, reason string) any {
 			v[i] = blank(x, reason)
 		}
 		return v
-	case string, nil:
+	case string:
 		return reason
 	default:
 		return v

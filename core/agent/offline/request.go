@@ -107,7 +107,7 @@ func (r request) view() view {
 		switch {
 		case m.Role != "user":
 			v.afterTool, v.result, v.tool = false, "", ""
-		case len(results) > 0:
+		case len(results) > 0 && len(said) == 0:
 			v.afterTool, v.result, v.tool = true, strings.Join(results, "\n"), tool
 		case len(said) > 0:
 			v.afterTool, v.result, v.tool = false, "", ""
@@ -117,8 +117,12 @@ func (r request) view() view {
 	return v
 }
 
-// spoken drops what the CLI puts beside a person's words.
+// spoken drops what the CLI puts beside a person's words. After an interrupt it sends the next message together with the results of
+// the calls that were cut short, and a note.
 func spoken(text string) string {
+	if strings.HasPrefix(text, "[Request interrupted by user") {
+		return ""
+	}
 	for {
 		before, rest, ok := strings.Cut(text, "<system-reminder>")
 		if !ok {

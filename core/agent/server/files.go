@@ -95,11 +95,11 @@ func (w *Workspace) Write(name string, size int64, r io.Reader, o agent.WriteOpt
 	w.mark(base, true)
 	defer w.mark(base, false)
 	if err := w.fill(temp, size, r); err != nil {
-		w.root.Remove(temp) //nolint:errcheck,gosec // else the next walk removes it
+		w.root.Remove(temp) //nolint:errcheck // else the next walk removes it
 		return explain(err, name)
 	}
 	if err = w.place(temp, name, o.Overwrite); err != nil {
-		w.root.Remove(temp) //nolint:errcheck,gosec // as above
+		w.root.Remove(temp) //nolint:errcheck // as above
 	}
 	return explain(err, name)
 }
@@ -150,7 +150,7 @@ func (w *Workspace) fill(temp string, size int64, r io.Reader) error {
 		err = fmt.Errorf("%w: the body is shorter than announced", agent.ErrInvalid)
 	}
 	if err == nil {
-		if n, _ := r.Read(make([]byte, 1)); n > 0 { //nolint:errcheck // only whether there is more
+		if n, _ := r.Read(make([]byte, 1)); n > 0 { // only whether there is more
 			err = fmt.Errorf("%w: the body is longer than announced", agent.ErrInvalid)
 		}
 	}
@@ -210,7 +210,7 @@ func (s *Server) readFile(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
 	w.WriteHeader(http.StatusOK)
 	// A file that has become shorter leaves the answer short of its length, which breaks it off.
-	io.CopyN(w, f, length) //nolint:errcheck,gosec // as above
+	io.CopyN(w, f, length) //nolint:errcheck // as above
 	return nil
 }
 

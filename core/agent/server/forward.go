@@ -19,10 +19,10 @@ func (t *Tunnel) forward(conn *net.TCPConn, kind byte) {
 		return
 	}
 	abort := func() {
-		conn.Close() //nolint:errcheck,gosec // broken off on purpose
+		conn.Close() //nolint:errcheck // broken off on purpose
 		// Closing a stream ends only what we send; the deadline ends what still waits.
-		stream.SetDeadline(time.Now()) //nolint:errcheck,gosec // it never fails
-		stream.Close()                 //nolint:errcheck,gosec // broken off on purpose
+		stream.SetDeadline(time.Now()) //nolint:errcheck // it never fails
+		stream.Close()                 //nolint:errcheck // broken off on purpose
 	}
 	stop := context.AfterFunc(t.ctx, abort)
 	defer stop()
@@ -33,7 +33,7 @@ func (t *Tunnel) forward(conn *net.TCPConn, kind byte) {
 			abort()
 			return
 		}
-		stream.Close() //nolint:errcheck,gosec // the host sees the end; what it sends is still read
+		stream.Close() //nolint:errcheck // the host sees the end; what it sends is still read
 	})
 	ways.Go(func() {
 		if _, err := io.Copy(conn, stream); err != nil {

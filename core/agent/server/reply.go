@@ -46,7 +46,7 @@ func reply(w http.ResponseWriter, v any) error {
 		return fmt.Errorf("encoding an answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(b) //nolint:gosec // the client has gone; there is nobody to tell
+	w.Write(b) // the client has gone; there is nobody to tell
 	return nil
 }
 
@@ -96,13 +96,13 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header().Del("Content-Length")
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	w.Write(b.Bytes()) //nolint:gosec // the client has gone; there is nobody to tell
+	w.Write(b.Bytes()) // the client has gone; there is nobody to tell
 }
 
 // breakOff ends an answer that has begun so that the client sees an error and never a clean end.
 func breakOff(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err == nil {
-		conn.Close() //nolint:errcheck,gosec // broken off on purpose
+		conn.Close() //nolint:errcheck // broken off on purpose
 	}
 }

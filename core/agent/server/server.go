@@ -175,7 +175,7 @@ func (s *Server) Close() {
 		s.log.Warn("breaking off requests", zap.Error(err))
 	}
 	s.tunnel.Close()
-	s.http.Close() //nolint:errcheck,gosec // broken off on purpose
+	s.http.Close() //nolint:errcheck // broken off on purpose
 	s.work.Wait()
 }
 

@@ -80,7 +80,7 @@ func (t *Tunnel) accept(l net.Listener, kind byte) {
 		switch {
 		case t.ctx.Err() != nil:
 			if err == nil {
-				conn.Close() //nolint:errcheck,gosec // it was not served
+				conn.Close() //nolint:errcheck // it was not served
 			}
 			return
 		case err != nil:
@@ -139,7 +139,7 @@ func (t *Tunnel) replace(mux *yamux.Session) error {
 	t.changed = make(chan struct{})
 	t.mu.Unlock()
 	if old != nil {
-		old.Close() //nolint:errcheck,gosec // broken off on purpose
+		old.Close() //nolint:errcheck // broken off on purpose
 	}
 	return nil
 }
@@ -193,10 +193,10 @@ func (t *Tunnel) Close() {
 	t.mu.Unlock()
 	t.stop()
 	for _, l := range listeners {
-		l.Close() //nolint:errcheck,gosec // closing twice is fine
+		l.Close() //nolint:errcheck // closing twice is fine
 	}
 	if mux != nil {
-		mux.Close() //nolint:errcheck,gosec // broken off on purpose
+		mux.Close() //nolint:errcheck // broken off on purpose
 	}
 	t.work.Wait()
 }

@@ -40,6 +40,7 @@ func (w *Workspace) disk() (used, limit int64, err error) {
 		return 0, 0, fmt.Errorf("measuring the disk: %w", err)
 	}
 	size := st.Bsize
+	//nolint:gosec // no disk has 2^63 blocks
 	return int64(st.Blocks-st.Bfree) * size, int64(st.Blocks) * size, nil
 }
 
@@ -66,7 +67,7 @@ func processes(proc string) agent.Usage {
 			continue
 		}
 		for _, f := range fields[11:15] { // utime, stime, cutime, cstime
-			n, _ := strconv.ParseInt(string(f), 10, 64) //nolint:errcheck // the kernel writes numbers
+			n, _ := strconv.ParseInt(string(f), 10, 64) // the kernel writes numbers
 			u.CPUMicros += n * (1_000_000 / ticksPerSecond)
 		}
 		u.MemoryBytes += memory(filepath.Join(proc, d.Name()), fields[21])
@@ -84,7 +85,7 @@ func memory(dir string, resident []byte) int64 {
 			}
 		}
 	}
-	pages, _ := strconv.ParseInt(string(resident), 10, 64) //nolint:errcheck // the kernel writes numbers
+	pages, _ := strconv.ParseInt(string(resident), 10, 64) // the kernel writes numbers
 	return pages * int64(os.Getpagesize())
 }
 
@@ -92,7 +93,7 @@ func memory(dir string, resident []byte) int64 {
 // the machine's cgroups has no memory.current.
 func controlled(u *agent.Usage, root string) {
 	read := func(name string) string {
-		b, _ := os.ReadFile(filepath.Join(root, name)) //nolint:errcheck // nothing, then
+		b, _ := os.ReadFile(filepath.Join(root, name)) // nothing, then
 		return strings.TrimSpace(string(b))
 	}
 	number := func(text string, to *int64) bool {

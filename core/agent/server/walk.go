@@ -63,7 +63,7 @@ func (k *walk) below(ctx context.Context, dir *os.File, in string, depth int) er
 		}
 		if isTemp(name) && f.is(unix.S_IFREG) {
 			if !k.w.isWriting(name) {
-				unix.Unlinkat(f.dir, name, 0) //nolint:errcheck,gosec // left over; the next walk tries again
+				unix.Unlinkat(f.dir, name, 0) //nolint:errcheck // left over; the next walk tries again
 			}
 			continue
 		}

@@ -112,7 +112,7 @@ func isTemp(name string) bool {
 
 func newTemp() string {
 	b := make([]byte, 16)
-	rand.Read(b) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b) // crypto/rand.Read never fails since Go 1.24
 	return tempPrefix + hex.EncodeToString(b)
 }
 
@@ -179,7 +179,7 @@ func entry(dir int, name, path string, st *unix.Stat_t) agent.Entry {
 		e.Type = agent.EntryDirectory
 	case unix.S_IFLNK:
 		e.Type, e.Size = agent.EntrySymlink, st.Size
-		e.Target, _ = readlink(dir, name) //nolint:errcheck // it may be gone by now
+		e.Target, _ = readlink(dir, name) // it may be gone by now
 	default:
 		e.Type = agent.EntryOther
 	}
