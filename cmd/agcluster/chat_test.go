@@ -330,6 +330,17 @@ func TestRepeatedEventsAreShownOnce(t *testing.T) {
 	}
 }
 
+// A stream that is lost before it says where it begins does not show what was there before the turn.
+func TestTurnBeginsWithTheTurn(t *testing.T) {
+	h := newHost(t)
+	h.add(event.Status{Status: "asleep"})
+	h.script = tell(event.Status{Status: "running"}, event.Complete{Status: "completed"})
+	h.cut = func(n int) int { return map[bool]int{true: 3, false: -1}[n == 1] }
+	if r := newCLI(t, h).run("chat", conv, "x"); strings.Contains(r.out, "asleep") || !strings.Contains(r.out, "running") || h.streams != 2 {
+		t.Errorf("after %d streams: %+v", h.streams, r)
+	}
+}
+
 func TestTerminationLeavesTheTurn(t *testing.T) {
 	h := newHost(t)
 	c := newCLI(t, h)
@@ -398,7 +409,7 @@ func TestSilentConnectionIsReplaced(t *testing.T) {
 	c.timing.stall = 100 * time.Millisecond
 	h.script = func(h *fakeHost, _ string) {
 		h.add(event.Text{Content: "one"})
-		if h.until(func() bool { return h.streams == 2 }) {
+		if h.until(func() bool { return h.streams == 3 }) {
 			h.add(event.Text{Content: "two"}, event.Complete{Status: "completed"})
 		}
 	}

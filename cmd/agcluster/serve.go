@@ -54,12 +54,13 @@ func serveCommand() *cobra.Command {
 func serve(ctx context.Context, cfg config.Config) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
-	log, flush, err := telemetry.New(telemetry.Config{Level: cfg.Log.Level, Format: cfg.Log.Format, Out: os.Stderr})
+	redactor := telemetry.NewRedactor()
+	log, flush, err := telemetry.New(telemetry.Config{Level: cfg.Log.Level, Format: cfg.Log.Format, Out: os.Stderr, Redactor: redactor})
 	if err != nil {
 		return err
 	}
 	defer flush()
-	h, err := host.Start(ctx, cfg, version, log)
+	h, err := host.Start(ctx, cfg, version, redactor, log)
 	if err != nil {
 		return err
 	}

@@ -186,7 +186,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 		req.ContentLength = size
 	}
 	c.sign(req.Header)
-	res, err := c.http.Do(req) //nolint:bodyclose // the caller closes it
+	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("asking the agent server: %w", gone(err))
 	}

@@ -51,7 +51,7 @@ func (e Entry) check() error {
 	}
 	for part := range strings.SplitSeq(raw, "/") {
 		if part == ".." {
-			return fmt.Errorf("%w: a path with ..", ErrProtocol)
+			return fmt.Errorf("%w: a path that goes up", ErrProtocol)
 		}
 	}
 	switch e.Type {

@@ -88,8 +88,8 @@ func (c *Client) Stat(ctx context.Context, path string) (Entry, error) {
 	return e, nil
 }
 
-// Read opens a regular file, following links that stay in the workspace. The entry describes the whole file; the reader never
-// gives more than was asked for. The caller closes it.
+// Read opens a regular file, following links that stay in the workspace. The entry describes the whole file; the reader gives
+// what was asked for, no more, and io.ErrUnexpectedEOF when there is less. The caller closes it.
 func (c *Client) Read(ctx context.Context, path string, o ReadOptions) (io.ReadCloser, Entry, error) {
 	if o.Offset < 0 || o.Length < 0 {
 		return nil, Entry{}, fmt.Errorf("reading %q: %w: negative offset or length", path, ErrInvalid)
@@ -109,7 +109,7 @@ func (c *Client) Read(ctx context.Context, path string, o ReadOptions) (io.ReadC
 	if o.Length > 0 {
 		want = min(want, o.Length)
 	}
-	return &limited{r: io.LimitReader(res.Body, want), c: res.Body}, e, nil
+	return &limited{body: res.Body, left: want}, e, nil
 }
 
 func headerEntry(res *http.Response) (Entry, error) {
@@ -124,16 +124,27 @@ func headerEntry(res *http.Response) (Entry, error) {
 	return e, e.check()
 }
 
+// limited reads as much as was promised: more is not read, less is an error.
 type limited struct {
-	r io.Reader
-	c io.Closer
+	body io.ReadCloser
+	left int64
 }
 
 // Read implements io.Reader.
-func (l *limited) Read(p []byte) (int, error) { return l.r.Read(p) }
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := l.body.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	if errors.Is(err, io.EOF) && l.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
 
 // Close implements io.Closer.
-func (l *limited) Close() error { return l.c.Close() }
+func (l *limited) Close() error { return l.body.Close() }
 
 // Write puts a file of exactly size bytes in place at once: nobody sees half of it.
 func (c *Client) Write(ctx context.Context, path string, size int64, r io.Reader, o WriteOptions) error {

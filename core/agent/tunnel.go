@@ -38,6 +38,7 @@ func (c *Client) Tunnel(ctx context.Context, handlers map[byte]http.Handler) err
 	defer cancel()
 	header := http.Header{}
 	c.sign(header)
+	//nolint:bodyclose // Dial says that it never needs closing
 	ws, res, err := websocket.Dial(dial, c.base+"/v1/tunnel", &websocket.DialOptions{HTTPClient: c.http, HTTPHeader: header})
 	if err != nil {
 		if res != nil && res.StatusCode != http.StatusSwitchingProtocols {
@@ -67,7 +68,7 @@ func (c *Client) Tunnel(ctx context.Context, handlers map[byte]http.Handler) err
 		}
 		if !s.take(stream) {
 			c.log.Warn("refusing a tunnel connection: too many", zap.Int("limit", maxStreams))
-			stream.Close() //nolint:errcheck,gosec // refused anyway
+			stream.Close() //nolint:errcheck // refused anyway
 		}
 	}
 }
@@ -141,7 +142,7 @@ func (e *exit) take(stream net.Conn) bool {
 		}
 		q := e.queues[kind[0]]
 		if err != nil || q == nil || !q.put(conn) {
-			conn.Close() //nolint:errcheck,gosec // nobody serves it
+			conn.Close() //nolint:errcheck // nobody serves it
 		}
 	})
 	return true
@@ -152,7 +153,7 @@ func (e *exit) wait() {
 	e.closing = true
 	e.mu.Unlock()
 	for kind, srv := range e.servers {
-		srv.Close() //nolint:errcheck,gosec // its connections are broken already
+		srv.Close() //nolint:errcheck // its connections are broken already
 		e.queues[kind].close()
 	}
 	e.work.Wait()

@@ -46,8 +46,11 @@ func (c *Client) Turn(ctx context.Context, req TurnRequest, after int64, fn func
 	for try, wait := 0, attachMin; ; try, wait = try+1, min(wait*2, attachMax) {
 		before := a.last
 		err := a.read(ctx)
-		if err == nil || !errors.Is(err, ErrGone) || ctx.Err() != nil {
+		switch {
+		case err == nil || !errors.Is(err, ErrGone):
 			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("following turn %d: %w", req.Turn, ctx.Err())
 		}
 		if a.last > before {
 			try, wait = 0, attachMin

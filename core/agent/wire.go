@@ -15,7 +15,8 @@ import (
 type SessionSpec struct {
 	// TranscriptID is Claude Code's own session id, a UUID chosen by the host.
 	TranscriptID string `json:"transcript_id"`
-	// Resume continues the transcript if there is one on disk; without one the session begins anew.
+	// Resume says that the host knows of an earlier turn. The disk decides: a transcript that is there is continued, without one the
+	// session begins anew (and the agent server logs that it should not have).
 	Resume bool `json:"resume"`
 	// Model is an alias (sonnet, opus, haiku) or a full name; empty is the CLI's default.
 	Model          string               `json:"model,omitempty"`

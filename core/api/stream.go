@@ -220,16 +220,35 @@ type History struct {
 
 type historyOutput struct{ Body History }
 
+// maxPage bounds the events of one page of history, in bytes of JSON: single ones may have megabytes.
+const maxPage = 8 << 20
+
 func (a *API) messages(ctx context.Context, in *messagesInput) (*historyOutput, error) {
-	events, err := a.Turns.History(ctx, in.SessionID, in.After, in.Limit+1)
-	if err != nil {
-		return nil, a.problem(err)
+	out := &historyOutput{Body: History{SessionID: in.SessionID, Messages: []Event{}}}
+	size := 0
+	for after := in.After; ; {
+		// One more than is wanted tells whether there is more.
+		page, err := a.Turns.History(ctx, in.SessionID, after, min(in.Limit+1-len(out.Body.Messages), 32))
+		if err != nil {
+			return nil, a.problem(err)
+		}
+		if len(page) == 0 {
+			return out, nil
+		}
+		for _, e := range page {
+			if len(out.Body.Messages) == in.Limit || size > maxPage {
+				out.Body.HasMore = true
+				return out, nil
+			}
+			b, err := json.Marshal(e)
+			if err != nil {
+				return nil, a.problem(fmt.Errorf("encoding an event: %w", err))
+			}
+			size += len(b)
+			after = e.ID
+			out.Body.Messages = append(out.Body.Messages, Event{e})
+		}
 	}
-	out := &historyOutput{Body: History{SessionID: in.SessionID, Messages: make([]Event, 0, len(events)), HasMore: len(events) > in.Limit}}
-	for _, e := range events[:min(len(events), in.Limit)] {
-		out.Body.Messages = append(out.Body.Messages, Event{e})
-	}
-	return out, nil
 }
 
 func encode(v any) ([]byte, error) {

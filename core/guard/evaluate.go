@@ -13,10 +13,14 @@ import (
 	"github.com/agcluster/agcluster/core/session"
 )
 
-// verdict is the verdict of a whole chain: the strictest, and whose it is.
+// verdict is the verdict of a whole chain: the strictest, and whose it is ("policy:NAME", or "host").
 type verdict struct {
 	policy.Verdict
 	by string
+}
+
+func denial(by, reason string) verdict {
+	return verdict{Verdict: policy.Verdict{Decision: policy.Deny, Reason: reason}, by: by}
 }
 
 // ask puts a question to every policy of the session that knows the gate, in order. The first denial or rewrite ends it; an ask
@@ -44,19 +48,20 @@ func (g *Guard) ask(ctx context.Context, scope session.Scope, gate policy.Gate, 
 		if !slices.Contains(info.Gates, gate) {
 			continue
 		}
+		by := "policy:" + info.Name
 		v, err := g.evaluate(ctx, scope, l, gate, body)
 		if err != nil {
-			g.log.Error("keeping the state of a policy", zap.String("policy", info.Name), zap.Error(err))
-			return denial(info.Name, "the policy's state can't be kept")
+			g.log.Error("keeping the state of a policy", zap.String("session", scope.SessionID), zap.String("policy", info.Name), zap.Error(err))
+			return denial(by, "the policy's state can't be kept")
 		}
 		switch v.Decision {
 		case policy.Allow:
 		case policy.Ask:
 			if result.Decision == policy.Allow {
-				result = verdict{v, info.Name}
+				result = verdict{v, by}
 			}
 		default:
-			return verdict{v, info.Name}
+			return verdict{v, by}
 		}
 	}
 	return result
@@ -84,8 +89,4 @@ func (g *Guard) evaluate(
 		}
 	}
 	return v, nil
-}
-
-func denial(by, reason string) verdict {
-	return verdict{Verdict: policy.Verdict{Decision: policy.Deny, Reason: reason}, by: by}
 }

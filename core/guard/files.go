@@ -62,9 +62,9 @@ func (f *Files) judge(ctx context.Context, sessionID string, gate policy.Gate, i
 		// Whoever calls the API is a person already, and what they asked for is what they get or not.
 		v.Reason = "the policy answers " + string(v.Decision) + ", which a file request can't follow"
 	}
-	by := "policy:" + v.by
-	if err := f.sessions.Record(ctx, sessionID, event.Verdict{Gate: string(gate), Decision: "deny", By: by, Reason: v.Reason}); err != nil {
+	reason := orText(v.Reason, "denied by the policy")
+	if err := f.sessions.Record(ctx, sessionID, event.Verdict{Gate: string(gate), Decision: "deny", By: v.by, Reason: reason}); err != nil {
 		return fmt.Errorf("recording a verdict: %w", err)
 	}
-	return &DeniedError{Gate: string(gate), By: by, Reason: v.Reason}
+	return &DeniedError{Gate: string(gate), By: v.by, Reason: reason}
 }

@@ -30,6 +30,13 @@ const (
 	cachedChains = 4096
 	// stripes bounds how many sessions are judged at the same time when policies keep state.
 	stripes = 64
+	// maxRewrites bounds how often the policies may rewrite one call; each time all of them are asked anew.
+	maxRewrites = 8
+	// maxInput and maxOutput bound what filters are promised (sdk.Call, sdk.Result), in bytes.
+	maxInput  = 1 << 20
+	maxOutput = 8 << 20
+	// readers bounds how many Bash commands are parsed at the same time: a hostile one takes tens of megabytes.
+	readers = 4
 )
 
 // States keeps what policies remember of a session.
@@ -58,6 +65,8 @@ type Guard struct {
 	// locks serialises the evaluations of a session, so that parallel calls can't both read the same state.
 	locks [stripes]chan struct{}
 	seed  maphash.Seed
+	// reading holds a token for each call that is being read.
+	reading chan struct{}
 }
 
 var _ session.Guard = (*Guard)(nil)
@@ -81,7 +90,10 @@ func New(
 	if cfg.FilterTimeout <= 0 {
 		cfg.FilterTimeout = 30 * time.Second
 	}
-	g := &Guard{cfg: cfg, modules: modules, filters: filters, states: states, log: log, chains: chains, seed: maphash.MakeSeed()}
+	g := &Guard{
+		cfg: cfg, modules: modules, filters: filters, states: states, log: log, chains: chains, seed: maphash.MakeSeed(),
+		reading: make(chan struct{}, readers),
+	}
 	for i := range g.locks {
 		g.locks[i] = make(chan struct{}, 1)
 	}
@@ -159,6 +171,9 @@ func (g *Guard) Call(ctx context.Context, scope session.Scope, ask agent.Ask) se
 	if reason, ok := permitted(scope.Config, ask); !ok {
 		return j.deny("host", reason)
 	}
+	if len(ask.Input) > maxInput {
+		return j.deny("host", fmt.Sprintf("the tool's input has %d bytes, the limit is %d", len(ask.Input), maxInput))
+	}
 	input, err := object(ask.Input)
 	if err != nil {
 		return j.deny("host", "the tool's input is "+err.Error())
@@ -189,34 +204,55 @@ func (g *Guard) Call(ctx context.Context, scope session.Scope, ask agent.Ask) se
 
 // policies asks every policy about the call and the paths it names, and returns the input as they left it.
 func (g *Guard) policies(ctx context.Context, scope session.Scope, ask agent.Ask, input json.RawMessage, j *judging) json.RawMessage {
-	for pass := 0; ; pass++ {
-		v := g.ask(ctx, scope, policy.GateToolCall, toolInput(ask, input))
-		j.take(string(policy.GateToolCall), v)
-		if j.denied {
+	for rewrites := 0; ; rewrites++ {
+		r, err := g.read(ctx, ask.Tool, input, scope.Config.Cwd)
+		if err != nil {
+			j.deny("host", "the turn ended before the call was read")
 			return input
 		}
-		if v.Decision != policy.Rewrite {
-			break
+		v := g.ask(ctx, scope, policy.GateToolCall, toolCall{
+			Tool: ask.Tool, ToolUseID: ask.ToolUseID, Input: input, Parent: ask.Parent, Commands: r.commands, Unparsed: r.unparsed,
+		})
+		j.take(string(policy.GateToolCall), v)
+		switch {
+		case j.denied:
+			return input
+		case v.Decision != policy.Rewrite:
+			g.accesses(ctx, scope, r.accesses, j)
+			return input
 		}
 		next, err := object(v.Rewrite)
-		if err != nil || pass == 2 {
-			j.deny("policy:"+v.by, "its rewrite can't be used")
+		if err != nil || len(next) > maxInput || rewrites == maxRewrites {
+			j.deny(v.by, "its rewrite can't be used")
 			return input
 		}
 		// The rewritten call is a new call: the policies before this one have not seen it.
 		input = next
 	}
-	for _, access := range paths(ask.Tool, input, scope.Config.Cwd) {
+}
+
+// read is what can be read off a call, with a bound on how many are being read.
+func (g *Guard) read(ctx context.Context, tool string, input json.RawMessage, cwd string) (reading, error) {
+	select {
+	case g.reading <- struct{}{}:
+		defer func() { <-g.reading }()
+		return read(tool, input, cwd), nil
+	case <-ctx.Done():
+		return reading{}, ctx.Err()
+	}
+}
+
+// accesses asks the policies about each path that a call names.
+func (g *Guard) accesses(ctx context.Context, scope session.Scope, accesses []Access, j *judging) {
+	for _, access := range accesses {
 		v := g.ask(ctx, scope, policy.GatePathAccess, access)
 		if v.Decision == policy.Rewrite {
-			v = verdict{Verdict: policy.Verdict{Decision: policy.Deny, Reason: "a path can't be rewritten"}, by: v.by}
+			v = denial(v.by, "a path can't be rewritten")
 		}
-		j.take(string(policy.GatePathAccess), v)
-		if j.denied {
-			return input
+		if j.take(string(policy.GatePathAccess), v); j.denied {
+			return
 		}
 	}
-	return input
 }
 
 // filterCall asks one filter. It returns the new input (nil keeps it) and whether to go on.
@@ -239,6 +275,9 @@ func (g *Guard) filterCall(
 		return nil, true
 	case sdk.Rewrite:
 		next, err := object(out.Replacement)
+		if err == nil && len(next) > maxInput {
+			err = fmt.Errorf("%d bytes long, the limit is %d", len(next), maxInput)
+		}
 		if err != nil {
 			j.deny(by, "the filter's replacement is "+err.Error())
 			return nil, false
@@ -254,10 +293,17 @@ func (g *Guard) filterCall(
 // Result implements session.Guard: the filters see what a tool returned before the model does.
 func (g *Guard) Result(ctx context.Context, scope session.Scope, ask agent.Ask) session.Judgement {
 	j := judging{gate: gateResult}
-	if !json.Valid(ask.Output) {
+	current := ask.Output
+	if len(current) == 0 {
+		current = json.RawMessage("null") // a tool that returned nothing
+	}
+	switch {
+	case len(current) > maxOutput:
+		return j.deny("host", fmt.Sprintf("the tool's output has %d bytes, the limit is %d", len(current), maxOutput))
+	case !json.Valid(current):
 		return j.deny("host", "the tool's output is no valid JSON")
 	}
-	current := ask.Output
+	original := current
 	for _, name := range g.filterNames(scope.Config) {
 		by := "filter:" + name
 		out, err := g.filter(ctx, name, func(ctx context.Context, f sdk.Filter) (sdk.Outcome, error) {
@@ -267,26 +313,26 @@ func (g *Guard) Result(ctx context.Context, scope session.Scope, ask agent.Ask) 
 		case err != nil:
 			return j.deny(by, "the filter failed: "+reasonOf(err))
 		case out.Decision == sdk.Pass:
-		case out.Decision == sdk.Rewrite && json.Valid(out.Replacement):
+		case out.Decision == sdk.Rewrite && json.Valid(out.Replacement) && len(out.Replacement) <= maxOutput:
 			current = out.Replacement
 			j.rewrote(gateResult, by, out.Reason)
 		default:
 			return j.deny(by, orText(out.Reason, "denied by the filter"))
 		}
 	}
-	return j.done(current, ask.Output)
+	return j.done(current, original)
 }
 
 func (g *Guard) filter(
 	ctx context.Context, name string, fn func(context.Context, sdk.Filter) (sdk.Outcome, error),
 ) (sdk.Outcome, error) {
-	f, err := g.filters(ctx, name)
-	if err != nil {
-		return sdk.Outcome{}, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.FilterTimeout)
 	defer cancel()
-	out, err := fn(ctx, f)
+	out := sdk.Outcome{}
+	f, err := g.filters(ctx, name)
+	if err == nil {
+		out, err = fn(ctx, f)
+	}
 	if err != nil {
 		g.log.Warn("a filter failed", zap.String("filter", name), zap.Error(err))
 	}
@@ -345,26 +391,26 @@ func (j *judging) deny(by, reason string) session.Judgement {
 }
 
 func (j *judging) ask(gate, by, reason string) {
+	reason = orText(reason, "asked for by "+by)
 	if !j.asks {
-		j.asks, j.asked = true, orText(reason, "asked for by "+by)
+		j.asks, j.asked = true, reason
 	}
-	j.record(gate, "ask", by, j.asked)
+	j.record(gate, "ask", by, reason)
 }
 
 func (j *judging) rewrote(gate, by, reason string) { j.record(gate, "rewrite", by, reason) }
 
 // take adds a policy's verdict.
 func (j *judging) take(gate string, v verdict) {
-	by := "policy:" + v.by
 	switch v.Decision {
 	case policy.Allow:
 	case policy.Ask:
-		j.ask(gate, by, v.Reason)
+		j.ask(gate, v.by, v.Reason)
 	case policy.Rewrite:
-		j.rewrote(gate, by, v.Reason)
+		j.rewrote(gate, v.by, v.Reason)
 	default:
 		j.gate = gate
-		j.deny(by, orText(v.Reason, "denied by the policy"))
+		j.deny(v.by, orText(v.Reason, "denied by the policy"))
 	}
 }
 

@@ -5,9 +5,6 @@ import (
 	"path"
 	"strings"
 
-	"mvdan.cc/sh/v3/syntax"
-
-	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/session"
 )
 
@@ -17,7 +14,7 @@ type Access struct {
 	Op string `json:"op"`
 	// Path is absolute and lexically clean.
 	Path string `json:"path"`
-	// Raw is the path as it was given.
+	// Raw is the path as it was given; empty when nobody knows which.
 	Raw string `json:"raw"`
 	// Source is tool, api or export.
 	Source string `json:"source"`
@@ -38,67 +35,55 @@ type toolCall struct {
 	Unparsed bool `json:"unparsed,omitempty"`
 }
 
-func toolInput(ask agent.Ask, input json.RawMessage) toolCall {
-	call := toolCall{Tool: ask.Tool, ToolUseID: ask.ToolUseID, Input: input, Parent: ask.Parent}
-	if ask.Tool != "Bash" {
-		return call
-	}
-	script, err := parse(input)
-	if err != nil {
-		call.Unparsed = true
-		return call
-	}
-	printer := syntax.NewPrinter(syntax.SingleLine(true))
-	syntax.Walk(script, func(node syntax.Node) bool {
-		if c, ok := node.(*syntax.CallExpr); ok && len(c.Args) > 0 {
-			var words []string
-			for _, w := range c.Args {
-				var b strings.Builder
-				if s, whole := static(w); whole {
-					b.WriteString(s)
-				} else if printer.Print(&b, w) != nil {
-					call.Unparsed = true
-				}
-				words = append(words, b.String())
-			}
-			call.Commands = append(call.Commands, strings.Join(words, " "))
-		}
-		return true
-	})
-	return call
+// reading is what can be read off a call before it runs.
+type reading struct {
+	commands []string
+	unparsed bool
+	accesses []Access
 }
 
-func parse(input json.RawMessage) (*syntax.File, error) {
-	var bash struct {
-		Command string `json:"command"`
-	}
-	if err := json.Unmarshal(input, &bash); err != nil {
-		return nil, err
-	}
-	return syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(bash.Command), "")
-}
+// agentHome is the home of the agent in its sandbox.
+const agentHome = "/home/agent"
 
-// paths lists the accesses that a tool call names. For the file tools that is exact. For Bash it is what can be read off the
-// command: a guardrail that catches honest mistakes and gives the model a clear no. The boundary is the sandbox.
-func paths(tool string, input json.RawMessage, cwd string) []Access {
+// read lists the accesses that a tool call names. For the file tools that is exact. For Bash it is what can be read off the command:
+// a guardrail that catches honest mistakes and gives the model a clear no. The boundary is the sandbox.
+func read(tool string, input json.RawMessage, cwd string) reading {
 	if cwd == "" {
 		cwd = session.Workspace
 	}
 	if tool == "Bash" {
-		return bashPaths(input, cwd)
+		return readBash(input, cwd)
 	}
 	op, field := fileTool(tool)
 	if op == "" {
-		return nil
+		return reading{}
 	}
-	var fields map[string]json.RawMessage
-	var raw string
-	if json.Unmarshal(input, &fields) != nil || json.Unmarshal(fields[field], &raw) != nil || raw == "" {
-		return nil
+	unknown := reading{accesses: []Access{{Op: op, Path: "/", Source: "tool", Tool: tool, Unresolved: true}}}
+	raw, ok := text(input, field)
+	if !ok {
+		return unknown
 	}
-	return []Access{{Op: op, Path: clean(raw, cwd), Raw: raw, Source: "tool", Tool: tool}}
+	var r reading
+	base := cwd
+	if raw != "" {
+		base = clean(raw, cwd)
+		r.accesses = append(r.accesses, Access{Op: op, Path: base, Raw: raw, Source: "tool", Tool: tool})
+	}
+	if tool != "Glob" {
+		return r
+	}
+	pattern, ok := text(input, "pattern")
+	if !ok {
+		return unknown
+	}
+	// A pattern may lead out of the folder it is looked for in.
+	if found := clean(beforeStar(pattern), base); found != base && (path.IsAbs(pattern) || strings.Contains(pattern, "..") || pattern[0] == '~') {
+		r.accesses = append(r.accesses, Access{Op: op, Path: found, Raw: pattern, Source: "tool", Tool: tool})
+	}
+	return r
 }
 
+// fileTool tells what a tool of Claude Code does with a path, and which field of its input holds it.
 func fileTool(tool string) (op, field string) {
 	switch tool {
 	case "Read":
@@ -109,115 +94,52 @@ func fileTool(tool string) (op, field string) {
 		return "write", "file_path"
 	case "NotebookEdit":
 		return "write", "notebook_path"
-	case "Grep", "Glob", "LS":
+	case "Grep":
+		return "read", "path"
+	case "Glob", "LS":
 		return "list", "path"
 	default:
 		return "", ""
 	}
 }
 
+// text is a field of an input: empty when it is not there, and not ok when it is no text. Names count as they are written, as
+// they do for the tool.
+func text(input json.RawMessage, field string) (s string, ok bool) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(input, &fields) != nil {
+		return "", false
+	}
+	raw, there := fields[field]
+	return s, !there || json.Unmarshal(raw, &s) == nil
+}
+
+// beforeStar is the part of a glob that has no wildcard: the folder in which the search begins.
+func beforeStar(pattern string) string {
+	fixed := pattern
+	if i := strings.IndexAny(pattern, `*?[{\`); i >= 0 {
+		fixed = pattern[:i]
+		fixed = fixed[:strings.LastIndex(fixed, "/")+1]
+	}
+	if strings.Contains(pattern[len(fixed):], "..") {
+		return "/" // it climbs after a wildcard; nobody knows how far
+	}
+	return fixed
+}
+
+// clean is a path as the tools take it: ~ is the agent's home.
 func clean(raw, cwd string) string {
-	switch {
-	case raw == "~" || strings.HasPrefix(raw, "~/"):
+	if raw == "~" || strings.HasPrefix(raw, "~/") {
 		return path.Clean(agentHome + raw[1:])
-	case path.IsAbs(raw):
+	}
+	return absolute(raw, cwd)
+}
+
+func absolute(raw, cwd string) string {
+	if path.IsAbs(raw) {
 		return path.Clean(raw)
-	default:
-		return path.Join(cwd, raw)
 	}
-}
-
-const agentHome = "/home/agent"
-
-func bashPaths(input json.RawMessage, cwd string) []Access {
-	script, err := parse(input)
-	if err != nil {
-		return []Access{{Op: "read", Path: "/", Raw: "", Source: "tool", Tool: "Bash", Unresolved: true}}
-	}
-	var found []Access
-	add := func(op string, w *syntax.Word) {
-		text, whole := static(w)
-		raw, ok := pathIn(text)
-		if !ok {
-			return
-		}
-		found = append(found, Access{Op: op, Path: clean(raw, cwd), Raw: raw, Source: "tool", Tool: "Bash", Unresolved: !whole})
-	}
-	syntax.Walk(script, func(node syntax.Node) bool {
-		switch n := node.(type) {
-		case *syntax.CallExpr:
-			for _, w := range n.Args {
-				add("read", w)
-			}
-		case *syntax.Redirect:
-			if n.Word == nil || n.Hdoc != nil {
-				break
-			}
-			switch n.Op {
-			case syntax.RdrOut, syntax.AppOut, syntax.RdrAll, syntax.AppAll, syntax.RdrClob, syntax.RdrInOut:
-				add("write", n.Word)
-			case syntax.RdrIn:
-				add("read", n.Word)
-			}
-		}
-		return true
-	})
-	return found
-}
-
-// static is the part of a word that is known before the shell runs, up to the first thing that is not, and whether that is all.
-func static(w *syntax.Word) (string, bool) {
-	var b strings.Builder
-	for _, part := range w.Parts {
-		if !staticPart(&b, part) {
-			return b.String(), false
-		}
-	}
-	return b.String(), true
-}
-
-func staticPart(b *strings.Builder, part syntax.WordPart) bool {
-	switch p := part.(type) {
-	case *syntax.Lit:
-		b.WriteString(unescape(p.Value))
-	case *syntax.SglQuoted:
-		b.WriteString(p.Value)
-	case *syntax.DblQuoted:
-		for _, inner := range p.Parts {
-			if !staticPart(b, inner) {
-				return false
-			}
-		}
-	case *syntax.ParamExp:
-		switch {
-		case p.Param == nil || p.Exp != nil || p.Repl != nil || p.Slice != nil || p.Index != nil || p.Length || p.Excl:
-			return false
-		case p.Param.Value == "HOME":
-			b.WriteString(agentHome)
-		default:
-			return false
-		}
-	default:
-		return false
-	}
-	return true
-}
-
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) {
-			i++
-			if s[i] == '\n' {
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+	return path.Join(cwd, raw)
 }
 
 // pathIn finds the path that a word of a command names, if it names one: /etc/x, ~/x, ../x, and what follows in --file=/x,

@@ -37,6 +37,7 @@ import (
 type Host struct {
 	cfg     config.Config
 	version string
+	secrets session.Secrets
 	log     *zap.Logger
 
 	data     *dataDir
@@ -55,9 +56,10 @@ type Host struct {
 	cleanup  []func(context.Context) error
 }
 
-// Start builds the host and begins to serve. version is what /health tells. When it fails, nothing is left running.
-func Start(ctx context.Context, cfg config.Config, version string, log *zap.Logger) (*Host, error) {
-	h := &Host{cfg: cfg, version: version, log: log, served: make(chan error, 1)}
+// Start builds the host and begins to serve. version is what /health tells; secrets is told of every key that the host holds, so
+// that log shows none. When it fails, nothing is left running.
+func Start(ctx context.Context, cfg config.Config, version string, secrets session.Secrets, log *zap.Logger) (*Host, error) {
+	h := &Host{cfg: cfg, version: version, secrets: secrets, log: log, served: make(chan error, 1)}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -158,7 +160,7 @@ func (h *Host) openSessions(ctx context.Context) error {
 	h.sessions, err = session.New(session.Config{
 		Secret: h.data.secret, DefaultProvider: c.Provider, LaunchTimeout: c.Session.LaunchTimeout,
 		ApprovalTimeout: c.Session.ApprovalTimeout, InterruptTimeout: c.Session.InterruptTimeout,
-		IdleTimeout: c.Session.IdleTimeout, CleanupInterval: c.Session.CleanupInterval,
+		IdleTimeout: c.Session.IdleTimeout, CleanupInterval: c.Session.CleanupInterval, Secrets: h.secrets,
 	}, h.store, h.events, g, h.pool, h.log.Named("session"))
 	if err != nil {
 		return err

@@ -56,8 +56,8 @@ func (s *Service) takeApart(l *live) error {
 	}
 	l.mu.Lock()
 	t, abort := l.turn, l.abort
-	l.key = ""
 	l.mu.Unlock()
+	s.hold(l, "")
 	if abort != nil {
 		abort()
 	}

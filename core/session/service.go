@@ -123,6 +123,14 @@ type Config struct {
 	// IdleTimeout frees the sandbox of a session nobody uses; 0 never does. CleanupInterval is how often that is checked.
 	IdleTimeout     time.Duration
 	CleanupInterval time.Duration
+	// Secrets, if any, is told which keys are held, so that no log ever shows one. Each Add has its Remove.
+	Secrets Secrets
+}
+
+// Secrets keeps secrets out of logs; *telemetry.Redactor does.
+type Secrets interface {
+	Add(secret string)
+	Remove(secret string)
 }
 
 // Service owns all sessions. It is safe for concurrent use.
@@ -195,11 +203,11 @@ func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error
 		return Session{}, err
 	}
 	l := newLive(rec)
-	l.key = req.Key
 	done, err := s.admit(l)
 	if err != nil {
 		return Session{}, err
 	}
+	s.hold(l, req.Key)
 	defer done()
 	if err := s.store.Put(ctx, rec); err != nil {
 		s.drop(l)
@@ -245,6 +253,7 @@ func (s *Service) enter() (leave func(), err error) {
 
 // drop forgets a session that is gone from the store.
 func (s *Service) drop(l *live) {
+	s.hold(l, "")
 	s.mu.Lock()
 	delete(s.sessions, l.id)
 	s.drops++
@@ -300,10 +309,22 @@ func (s *Service) Authorize(ctx context.Context, id, key string) (Session, error
 	if !hmac.Equal(s.owner(key), l.owner) {
 		return Session{}, ErrForbidden
 	}
+	s.hold(l, key)
+	return l.snapshot(), nil
+}
+
+// hold keeps a session's key in memory, or lets go of it when key is empty. Whoever writes logs is told first.
+func (s *Service) hold(l *live, key string) {
+	if s.cfg.Secrets != nil && key != "" {
+		s.cfg.Secrets.Add(key)
+	}
 	l.mu.Lock()
+	old := l.key
 	l.key = key
 	l.mu.Unlock()
-	return l.snapshot(), nil
+	if s.cfg.Secrets != nil && old != "" {
+		s.cfg.Secrets.Remove(old)
+	}
 }
 
 // Key returns the user's key while the host holds it, for the model gateway.

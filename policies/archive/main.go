@@ -44,8 +44,8 @@ func judge(in sdk.Input[params]) sdk.Verdict {
 	entries, bytes := b.EntriesBefore, b.BytesBefore
 	for _, e := range b.Entries {
 		entries++
-		if e.Size < 0 {
-			return sdk.Denied(fmt.Sprintf("%q has a negative size (archive policy)", e.Path))
+		if e.Size < 0 || bytes+e.Size < bytes {
+			return sdk.Denied(fmt.Sprintf("%q has the impossible size %d (archive policy)", e.Path, e.Size))
 		}
 		bytes += e.Size
 		if e.Path == "" || path.IsAbs(e.Path) || path.Clean(e.Path) != e.Path || e.Path == ".." ||

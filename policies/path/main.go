@@ -75,6 +75,9 @@ func judgeAccess(p params, a access) sdk.Verdict {
 	if !path.IsAbs(a.Path) || path.Clean(a.Path) != a.Path || strings.ContainsRune(a.Path, 0) {
 		return sdk.Denied(fmt.Sprintf("%s %q: not a clean absolute path (path policy)", verb, a.Path))
 	}
+	if a.Unresolved && a.Raw == "" {
+		return sdk.Denied("the command can't be read as Bash, so nobody knows which paths it touches (path policy)")
+	}
 	if matches(p.Deny, a) {
 		return sdk.Denied(fmt.Sprintf("%s %s is denied (path policy)", verb, a.Path))
 	}

@@ -4,8 +4,8 @@ package main
 
 import "github.com/agcluster/agcluster/policies/sdk"
 
-// buffers is the module's only state, and the host puts it back after every evaluation.
-var buffers sdk.Buffers //nolint:gochecknoglobals // exports of a module have no receiver
+// buffers is the module's only state (exports have no receiver), and the host puts it back after every evaluation.
+var buffers sdk.Buffers
 
 //go:wasmexport agcluster_abi_version
 func abiVersion() uint32 { return sdk.ABIVersion }

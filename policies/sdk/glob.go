@@ -2,14 +2,15 @@ package sdk
 
 import "strings"
 
-// MatchPath says whether path matches pattern: * and ? stay within one path element, ** crosses them. "/a/**" matches what is
-// below /a, not /a itself.
+// MatchPath says whether path matches pattern: * and ? (one byte) stay within one path element, ** crosses them. "/a/**" matches what
+// is below /a, not /a itself.
 func MatchPath(pattern, path string) bool { return match(pattern, path, '/') }
 
 // MatchText says whether text matches pattern, where * matches anything.
 func MatchText(pattern, text string) bool { return match(pattern, text, 0) }
 
-// match backtracks to the last star only, so it takes at most len(pattern)*len(s) steps: patterns and texts come from strangers.
+// match backtracks to the last * and, beyond that, the last ** only, so that no pattern takes exponential time: patterns and texts
+// come from strangers.
 func match(pattern, s string, sep byte) bool {
 	p, i := 0, 0
 	starP, starI := -1, 0   // the last * and where it began to match

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/agcluster/agcluster/policies/sdk"
@@ -23,6 +24,8 @@ type call struct {
 	Input    map[string]any `json:"input"`
 	Commands []string       `json:"commands"`
 	Unparsed bool           `json:"unparsed"`
+
+	workspace string
 }
 
 func judge(in sdk.Input[params]) sdk.Verdict {
@@ -33,6 +36,7 @@ func judge(in sdk.Input[params]) sdk.Verdict {
 	if c.Unparsed && mentionsCommands(in.Params) {
 		return sdk.Denied("the command can't be read as Bash, and rules on commands apply (tools policy)")
 	}
+	c.workspace = in.Session.Workspace
 	if rule, ok := first(in.Params.Deny, c, false); ok {
 		return sdk.Denied(fmt.Sprintf("%s is denied by the rule %s (tools policy)", c.Tool, rule))
 	}
@@ -99,12 +103,30 @@ func matches(rule string, c call, commands []string) bool {
 		}
 		return false
 	}
-	for _, field := range []string{"file_path", "notebook_path", "path", "url", "pattern", "query", "subagent_type"} {
-		if s, ok := c.Input[field].(string); ok && (sdk.MatchPath(argument, s) || sdk.MatchText(argument, s)) {
+	for _, field := range []string{"file_path", "notebook_path", "path"} {
+		if s, ok := c.Input[field].(string); ok && c.matchFile(argument, s) {
+			return true
+		}
+	}
+	for _, field := range []string{"url", "pattern", "query", "subagent_type"} {
+		if s, ok := c.Input[field].(string); ok && sdk.MatchText(argument, s) {
 			return true
 		}
 	}
 	return false
+}
+
+// matchFile compares what the path means, not how it is written, with a pattern that is absolute or relative to the workspace.
+func (c call) matchFile(pattern, file string) bool {
+	if !path.IsAbs(file) {
+		file = path.Join(c.workspace, file)
+	}
+	file = path.Clean(file)
+	if sdk.MatchPath(pattern, file) {
+		return true
+	}
+	below, ok := strings.CutPrefix(file, c.workspace+"/")
+	return ok && c.workspace != "" && sdk.MatchPath(pattern, below)
 }
 
 // matchCommand lets "git push *" also match "git push" itself.

@@ -132,6 +132,25 @@ func nest(t *testing.T, dir string, depth int) {
 	}
 }
 
+func TestAFolderThatBecomesALinkIsNotEntered(t *testing.T) {
+	r := newRig(t, nil, nil)
+	put(t, r, "dir/inside", "x")
+	dir, outside := filepath.Join(r.dir, "dir"), filepath.Join(filepath.Dir(r.dir), "outside")
+	if err := errors.Join(os.Mkdir(outside, 0o700), os.WriteFile(filepath.Join(outside, "secret"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	err := r.server.files.Tree(t.Context(), "", func(e agent.Entry) error {
+		if e.Path != "dir" {
+			t.Errorf("the walk came to %q", e.Path)
+			return nil
+		}
+		return errors.Join(os.Rename(dir, dir+".moved"), os.Symlink(outside, dir))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWalksEndHoweverDeep(t *testing.T) {
 	r := newRig(t, nil, nil)
 	nest(t, r.dir, maxDepth+50)

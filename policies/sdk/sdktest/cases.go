@@ -3,6 +3,7 @@
 package sdktest
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"regexp"
@@ -30,12 +31,11 @@ type Case struct {
 
 // Load reads the cases in a file.
 func Load(path string) ([]Case, error) {
-	f, err := os.Open(path)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	dec := yaml.NewDecoder(f)
+	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
 	var cases []Case
 	return cases, dec.Decode(&cases)
