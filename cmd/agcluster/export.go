@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,6 +78,12 @@ type saveRequest struct {
 	force bool
 }
 
+// saved is what --json prints of a transfer.
+type saved struct {
+	Path string `json:"path"`
+	Size int64  `json:"size_bytes"`
+}
+
 // save takes in a transfer: all of it, or nothing is there. It closes res.
 func (g *globals) save(res *http.Response, r saveRequest) (err error) {
 	defer func() { err = errors.Join(err, res.Body.Close()) }()
@@ -100,6 +107,10 @@ func (g *globals) save(res *http.Response, r saveRequest) (err error) {
 	n, err := writeFile(target, named || r.force, res.Body)
 	if err != nil {
 		return err
+	}
+	if g.json {
+		raw, err := json.Marshal(saved{target, n})
+		return g.orJSON(raw, err)
 	}
 	_, err = fmt.Fprintf(g.out, "%s  %s\n", visible(target, false), size(n))
 	return err

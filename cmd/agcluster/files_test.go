@@ -214,6 +214,7 @@ func TestTransfersGoWhereTheyAreTold(t *testing.T) {
 	c.run("export", conv, "-o", "dir/").want(t, 1, "", "dir/work.zip is there already")
 	c.run("export", conv, "-o", "none/x.zip").want(t, 1, "", "no such file or directory")
 	c.run("export", conv, "-o", "link").want(t, 0, "link", "")
+	c.run("export", conv, "-o", "link", "--json").want(t, 0, `{"path":"link","size_bytes":3}`, "")
 	if to, err := os.Readlink("link"); err != nil || to != "real" {
 		t.Errorf("the link was replaced: %v", err)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // version is set by the build.
-var version = "dev" //nolint:gochecknoglobals // how the linker passes it
+var version = "dev"
 
 func main() { os.Exit(run(os.Args[1:])) }
 

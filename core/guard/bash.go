@@ -21,7 +21,7 @@ func readBash(input json.RawMessage, cwd string) reading {
 	if !ok {
 		return reading{unparsed: true, accesses: []Access{{Op: "read", Path: "/", Source: "tool", Tool: "Bash", Unresolved: true}}}
 	}
-	b := &bash{cwd: cwd, printer: syntax.NewPrinter(syntax.SingleLine(true))}
+	b := &bash{cwd: cwd, seen: map[Access]bool{}, printer: syntax.NewPrinter(syntax.SingleLine(true))}
 	syntax.Walk(script, b.visit)
 	return b.reading
 }
@@ -55,6 +55,7 @@ type bash struct {
 	reading
 	printer *syntax.Printer
 	cwd     string
+	seen    map[Access]bool
 	// leave holds what is to be done at the end of each node that the walk is in.
 	leave []func()
 }
@@ -156,10 +157,14 @@ func (b *bash) redirect(n *syntax.Redirect) {
 func (b *bash) add(op string, words ...*syntax.Word) {
 	for _, w := range words {
 		s, whole := b.static(w)
-		if raw, ok := pathIn(s); ok {
-			b.accesses = append(b.accesses, Access{
-				Op: op, Path: clean(raw, b.cwd), Raw: raw, Source: "tool", Tool: "Bash", Unresolved: !whole,
-			})
+		raw, ok := pathIn(s)
+		if !ok {
+			continue
+		}
+		a := Access{Op: op, Path: clean(raw, b.cwd), Raw: raw, Source: "tool", Tool: "Bash", Unresolved: !whole}
+		if !b.seen[a] {
+			b.seen[a] = true
+			b.accesses = append(b.accesses, a)
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/agcluster/agcluster/core/agent"
-	"github.com/agcluster/agcluster/core/event"
 	"github.com/agcluster/agcluster/core/policy"
 	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
@@ -35,6 +34,8 @@ const (
 	// maxInput and maxOutput bound what filters are promised (sdk.Call, sdk.Result), in bytes.
 	maxInput  = 1 << 20
 	maxOutput = 8 << 20
+	// maxAccesses bounds the different paths of one call: each is a question to every policy.
+	maxAccesses = 256
 	// readers bounds how many Bash commands are parsed at the same time: a hostile one takes tens of megabytes.
 	readers = 4
 )
@@ -217,6 +218,9 @@ func (g *Guard) policies(ctx context.Context, scope session.Scope, ask agent.Ask
 		switch {
 		case j.denied:
 			return input
+		case len(r.accesses) > maxAccesses:
+			j.deny("host", fmt.Sprintf("the call names %d paths, the limit is %d", len(r.accesses), maxAccesses))
+			return input
 		case v.Decision != policy.Rewrite:
 			g.accesses(ctx, scope, r.accesses, j)
 			return input
@@ -368,60 +372,4 @@ func object(b json.RawMessage) (json.RawMessage, error) {
 		return nil, errors.New("no JSON object")
 	}
 	return b, nil
-}
-
-// judging gathers a judgement.
-type judging struct {
-	gate      string
-	denied    bool
-	asked     string
-	asks      bool
-	judgement session.Judgement
-}
-
-func (j *judging) record(gate, decision, by, reason string) {
-	j.judgement.Verdicts = append(j.judgement.Verdicts, event.Verdict{Gate: gate, Decision: decision, By: by, Reason: reason})
-}
-
-func (j *judging) deny(by, reason string) session.Judgement {
-	j.denied = true
-	j.judgement.Ruling, j.judgement.Reason = session.RulingDeny, reason
-	j.record(j.gate, "deny", by, reason)
-	return j.judgement
-}
-
-func (j *judging) ask(gate, by, reason string) {
-	reason = orText(reason, "asked for by "+by)
-	if !j.asks {
-		j.asks, j.asked = true, reason
-	}
-	j.record(gate, "ask", by, reason)
-}
-
-func (j *judging) rewrote(gate, by, reason string) { j.record(gate, "rewrite", by, reason) }
-
-// take adds a policy's verdict.
-func (j *judging) take(gate string, v verdict) {
-	switch v.Decision {
-	case policy.Allow:
-	case policy.Ask:
-		j.ask(gate, v.by, v.Reason)
-	case policy.Rewrite:
-		j.rewrote(gate, v.by, v.Reason)
-	default:
-		j.gate = gate
-		j.deny(v.by, orText(v.Reason, "denied by the policy"))
-	}
-}
-
-// done is the judgement when nothing denied.
-func (j *judging) done(current, original json.RawMessage) session.Judgement {
-	j.judgement.Ruling = session.RulingAllow
-	if j.asks {
-		j.judgement.Ruling, j.judgement.Reason = session.RulingAsk, j.asked
-	}
-	if string(current) != string(original) {
-		j.judgement.Rewrite = current
-	}
-	return j.judgement
 }

@@ -77,7 +77,7 @@ func read(tool string, input json.RawMessage, cwd string) reading {
 		return unknown
 	}
 	// A pattern may lead out of the folder it is looked for in.
-	if found := clean(beforeStar(pattern), base); found != base && (path.IsAbs(pattern) || strings.Contains(pattern, "..") || pattern[0] == '~') {
+	if found := clean(beforeStar(pattern), base); found != base && (path.IsAbs(pattern) || strings.Contains(pattern, "..") || strings.HasPrefix(pattern, "~")) {
 		r.accesses = append(r.accesses, Access{Op: op, Path: found, Raw: pattern, Source: "tool", Tool: tool})
 	}
 	return r

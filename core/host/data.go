@@ -87,7 +87,7 @@ func (d *dataDir) random(name string, n int) ([]byte, error) {
 		return nil, fmt.Errorf("data_dir: %w", err)
 	}
 	b := make([]byte, n)
-	rand.Read(b) //nolint:gosec // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b)
 	// Written beside and renamed, so that a crash leaves no half of it.
 	if err := os.WriteFile(path+".new", []byte(hex.EncodeToString(b)+"\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)

@@ -190,10 +190,10 @@ func check(t *turn, ask *agent.Ask) error {
 	switch {
 	case t == nil:
 		return errors.New("no turn is running")
-	case !isObject(ask.Input):
-		return errors.New("the tool's input is no object")
 	case len(ask.Input)+len(ask.Output) > maxAsk:
 		return fmt.Errorf("too large to be judged: over %d bytes", maxAsk)
+	case !isObject(ask.Input):
+		return errors.New("the tool's input is no object")
 	}
 	return nil
 }

@@ -301,6 +301,15 @@ func (q request) tools() []string {
 	return out
 }
 
+func toText(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 func (r *rig) file(name string) string { return filepath.Join(r.spec.Cwd, name) }
 
 func (r *rig) write(name, content string) {

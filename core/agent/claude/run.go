@@ -81,7 +81,7 @@ func (d *Driver) run(t *turn, p *process, message string) event.Complete {
 		case <-t.ctx.Done():
 			p.kill()
 			<-p.done
-			return t.exited(p, t.ctx.Err())
+			return t.exited(p, errClosed)
 		case <-p.done:
 			// What it said last may still be a result.
 			select {

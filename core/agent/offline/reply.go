@@ -183,7 +183,8 @@ func (s *Server) events(ctx context.Context, out *sse, r reply) error {
 
 func (s *Server) block(ctx context.Context, out *sse, p part, index int) error {
 	var start map[string]any
-	kind, field, text := "", "", p.text
+	var kind, field string
+	text := p.text
 	switch p.kind {
 	case "text":
 		start, kind, field = map[string]any{"type": "text", "text": ""}, "text_delta", "text"

@@ -25,7 +25,7 @@ const (
 
 // Small files that every sandbox gets in place of the host's.
 const (
-	passwdData = "root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:10001:10001:agent:/home/agent:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+	passwdData = "root:x:0:0:root:/root:/usr/sbin/nologin\nagent:x:10001:10001:agent:/home/agent:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n" //nolint:gosec // no password is in it
 	groupData  = "root:x:0:\nagent:x:10001:\nnogroup:x:65534:\n"
 	hostsData  = "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost\n"
 )

@@ -48,7 +48,7 @@ func orDefault(value, fallback int64) int64 {
 // describe says per resource how it is enforced. nproc tells that processes are limited by rlimit.
 func (l limits) describe(g group, nproc bool) map[string]string {
 	words := map[string]string{
-		resourceMemory: humanize.IBytes(uint64(l.memoryBytes)),
+		resourceMemory: humanize.IBytes(uint64(l.memoryBytes)), //nolint:gosec // checked to be positive
 		resourceCPU:    strconv.FormatFloat(float64(l.milliCPU)/1000, 'f', -1, 64) + " CPU",
 		resourcePIDs:   strconv.FormatInt(l.pids, 10) + " processes",
 	}

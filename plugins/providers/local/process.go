@@ -60,7 +60,7 @@ func startProcess(l *launcher, spec shimSpec, args []string, token string) (*pro
 		return nil, files.err
 	}
 	p := &process{out: &tail{}, gone: make(chan struct{}), init: -1}
-	p.cmd = exec.Command("/proc/self/exe", shimArg) // The link follows this binary even when its path is replaced by an upgrade.
+	p.cmd = exec.Command("/proc/self/exe", shimArg) //nolint:noctx // It outlives the request. The link follows this binary even when its path is replaced by an upgrade.
 	p.cmd.Dir = "/"
 	p.cmd.Env = []string{}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out

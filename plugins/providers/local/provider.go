@@ -245,7 +245,7 @@ func (p *Provider) start(ctx context.Context, st *settings, s *sandbox, req sdk.
 		src, mounts = src.staged()
 	}
 	spec := st.spec(bwrap, mounts, command(nproc)...)
-	spec.Procs, spec.FileBytes = s.group.procs, uint64(lim.diskBytes)
+	spec.Procs, spec.FileBytes = s.group.procs, uint64(lim.diskBytes) //nolint:gosec // checked not to be negative
 
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -333,7 +333,7 @@ func (p *Provider) destroy(ctx context.Context, st *settings, s *sandbox) error 
 		return ctx.Err() //nolint:wrapcheck // The caller says what for.
 	}
 	if s.createErr != nil {
-		return nil // Create took it apart.
+		return nil //nolint:nilerr // Create took it apart.
 	}
 	if err := s.dismantle(ctx, st); err != nil {
 		return err

@@ -144,7 +144,7 @@ func (s *sandbox) awaitAgent(ctx context.Context, watcher *fsnotify.Watcher) err
 		timer := time.NewTimer(pause)
 		select {
 		case <-watcher.Events:
-		case <-watcher.Errors:
+		case <-watcher.Errors: //nolint:errcheck // the timer bridges what a watcher misses
 		case <-timer.C:
 		case <-s.proc.gone:
 			timer.Stop()

@@ -102,7 +102,7 @@ func runShim() error {
 	if err := closeOnExecAbove(fdHosts); err != nil {
 		return err
 	}
-	//nolint:gosec // The command comes from the provider over an inherited file, never from a request.
+	// The command comes from the provider over an inherited file, never from a request.
 	err = syscall.Exec(spec.Argv[0], spec.Argv, []string{})
 	return fmt.Errorf("executing %s: %w", spec.Argv[0], err)
 }
