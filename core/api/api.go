@@ -116,7 +116,6 @@ func New(cfg Config, deps Deps, log *zap.Logger) (*API, http.Handler) {
 	for _, r := range a.routes() {
 		a.register(r)
 	}
-	uploadBody(a.huma)
 	page := v5emb.New("AgCluster", "/openapi.json", "/docs/")
 	mux.Handle("/docs/*", page)
 	mux.Handle("/docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))

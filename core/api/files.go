@@ -290,11 +290,7 @@ func uploadAnswers(r huma.Registry, op *huma.Operation) {
 	answers(op, "What was uploaded.", map[string]*huma.MediaType{
 		mediaJSON: media(r.Schema(reflect.TypeFor[workspace.Uploaded](), true, "Uploaded")),
 	})
-}
-
-// uploadBody documents what is read by hand. Huma must not know of it while it registers: it would read the body itself.
-func uploadBody(api huma.API) {
-	api.OpenAPI().Paths["/api/files/{session_id}/upload"].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+	op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 		"multipart/form-data": {Schema: &huma.Schema{
 			Type: huma.TypeObject, Required: []string{"files"},
 			Properties: map[string]*huma.Schema{"files": {

@@ -237,6 +237,9 @@ func (g *Guard) policies(ctx context.Context, scope session.Scope, ask agent.Ask
 
 // read is what can be read off a call, with a bound on how many are being read.
 func (g *Guard) read(ctx context.Context, tool string, input json.RawMessage, cwd string) (reading, error) {
+	if err := ctx.Err(); err != nil {
+		return reading{}, err
+	}
 	select {
 	case g.reading <- struct{}{}:
 		defer func() { <-g.reading }()

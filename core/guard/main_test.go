@@ -191,16 +191,13 @@ type rig struct {
 // newRig returns a guard with the operator's policies and filters; the filters of all layers are in the map.
 func newRig(t *testing.T, cfg Config, filters map[string]*filter) *rig {
 	t.Helper()
-	modules := func(string) (*policy.Module, bool) { return nil, false }
-	if len(cfg.Policies) > 0 || !t.Failed() {
-		modules = func(name string) (*policy.Module, bool) {
-			r, err := puppets()
-			if err != nil {
-				t.Error(err)
-				return nil, false
-			}
-			return r.Module(name)
+	modules := func(name string) (*policy.Module, bool) {
+		r, err := puppets()
+		if err != nil {
+			t.Error(err)
+			return nil, false
 		}
+		return r.Module(name)
 	}
 	s := &states{kept: map[string]json.RawMessage{}}
 	g, err := New(cfg, modules, func(_ context.Context, name string) (sdk.Filter, error) {

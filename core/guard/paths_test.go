@@ -27,7 +27,7 @@ func TestPathsOfFileTools(t *testing.T) {
 		want        []string
 	}{
 		{"Read", `{"file_path":"/etc/passwd"}`, []string{"read /etc/passwd"}},
-		{"Read", `{"file_path":"a/../../b"}`, []string{"read /b"}},
+		{"Read", `{"file_path":"a/../../../b"}`, []string{"read /b"}},
 		{"Read", `{"file_path":"~/.claude/x"}`, []string{"read /home/agent/.claude/x"}},
 		{"Read", `{"file_path":"/workspace/a\nb"}`, []string{"read /workspace/a\nb"}},
 		{"Read", `{"file_path":"a","File_Path":"/etc/passwd"}`, []string{"read /workspace/sub/a"}},
@@ -158,7 +158,7 @@ func TestCommandsOfACall(t *testing.T) {
 // TestHostileCommandsAreNotRead: a recursive parser on such a text would take all of the stack, which ends the process.
 func TestHostileCommandsAreNotRead(t *testing.T) {
 	for _, unit := range []string{"$(", "(", "((", "{ ", "${a:-", "\"$(", "$((", "a[", "<(", "@("} {
-		for _, n := range []int{2000, 4 << 20} {
+		for _, n := range []int{2000, 100_000} {
 			if r := read("Bash", command(t, strings.Repeat(unit, n)), ""); !r.unparsed {
 				t.Errorf("%s × %d was read", unit, n)
 			}
