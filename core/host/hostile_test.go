@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"fmt"
 	"io"
@@ -173,6 +174,32 @@ func TestHostilePathsStayOutside(t *testing.T) {
 	} {
 		if a := r.rawGet("/api/files/" + id + "/" + c.path + "?raw=true"); a.status != 200 || string(a.body) != c.want {
 			t.Errorf("%s: want %q, got %v", c.path, c.want, a)
+		}
+	}
+	whole := r.request(http.MethodPost, "/api/files/"+id+"/download", nil)
+	whole.into(t, 200, nil)
+	archive, err := zip.NewReader(bytes.NewReader(whole.body), int64(len(whole.body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range archive.File {
+		names[f.Name] = true
+		content, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(content)
+		if err != nil || bytes.Contains(b, []byte("root:")) || bytes.HasPrefix(b, []byte("/etc")) || strings.Contains(string(b), "..") {
+			t.Errorf("%q in the export: %q %v", f.Name, b, err)
+		}
+	}
+	for name, want := range map[string]bool{
+		"real.txt": true, "link-in": true, "hard": true, "sub.d/no dot": true, "new\nline": true, "bytes-\xff\xfe": true, "empty/": true,
+		"link-out": false, "dir-out": false, "up": false, "pipe": false,
+	} {
+		if names[name] != want {
+			t.Errorf("%q in the export is %v, want %v; it has %v", name, names[name], want, names)
 		}
 	}
 	if a := r.rawGet("/api/files/" + id + "/pipe?raw=true"); a.status != 400 {

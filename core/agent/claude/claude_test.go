@@ -334,6 +334,15 @@ func strays(t *testing.T, r *rig) {
 }
 
 func deaths(t *testing.T, r *rig) {
+	// Killed the moment the turn has ended, the CLI must have kept it.
+	r.turn(t, "my word is plugh", event.CompleteOK, nil)
+	r.driver.proc.kill()
+	<-r.driver.proc.done
+	if s := r.turn(t, "what was it?", event.CompleteOK, nil); !strings.Contains(of[event.Text](s)[0].Content, "plugh") {
+		s.dump(t)
+		t.Error("the last turn is lost")
+	}
+
 	r.turn(t, "my word is xyzzy", event.CompleteOK, nil)
 	b := r.begin("run touch dying; setsid sleep 62.25 & sleep 62.5", nil)
 	eventually(t, "the command runs", func() bool { return exists(r.file("dying")) })

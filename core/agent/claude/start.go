@@ -136,8 +136,10 @@ func fixed(cfg Config) map[string]string {
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
 		"DISABLE_AUTOUPDATER":                      "1",
 		"CLAUDE_CODE_ENABLE_TASKS":                 "0",
-		"NO_PROXY":                                 "127.0.0.1,localhost",
-		"no_proxy":                                 "127.0.0.1,localhost",
+		// Else the transcript follows the result by some 100 ms, and a sandbox that is removed right after a turn loses it.
+		"CLAUDE_CODE_EAGER_FLUSH": "1",
+		"NO_PROXY":                "127.0.0.1,localhost",
+		"no_proxy":                "127.0.0.1,localhost",
 	}
 	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		if cfg.ProxyURL != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -45,7 +46,7 @@ func prepare(rule Rule, data Data) (reply, error) {
 			p.kind, p.name, p.id = "tool_use", b.Tool.Name, identifier("toolu_")
 			r.stopReason = "tool_use"
 			var input any
-			if input, err = renderAny(b.Tool.Input, data); err == nil {
+			if input, err = walk(b.Tool.Input, func(text string) (string, error) { return render(text, data) }); err == nil {
 				p.input, err = json.Marshal(input)
 			}
 			if b.Tool.Input == nil {
@@ -71,10 +72,10 @@ func (r reply) tokens() int {
 	return tokens(n)
 }
 
-func (r reply) message(content []any, stop any) map[string]any {
+func (r reply) message(content []any, stop any, usage map[string]any) map[string]any {
 	return map[string]any{
 		"id": r.id, "type": "message", "role": "assistant", "model": r.model, "content": content,
-		"stop_reason": stop, "stop_sequence": nil, "usage": r.usage,
+		"stop_reason": stop, "stop_sequence": nil, "usage": usage,
 	}
 }
 
@@ -153,7 +154,10 @@ func (o *sse) send(kind string, v map[string]any) error {
 
 // events sends a reply in the order that the API documents.
 func (s *Server) events(ctx context.Context, out *sse, r reply) error {
-	if err := out.send("message_start", map[string]any{"message": r.message([]any{}, nil)}); err != nil {
+	// Nothing is said yet; message_delta has the whole.
+	usage := maps.Clone(r.usage)
+	usage["output_tokens"] = 1
+	if err := out.send("message_start", map[string]any{"message": r.message([]any{}, nil, usage)}); err != nil {
 		return err
 	}
 	if err := out.send("ping", map[string]any{}); err != nil {

@@ -41,7 +41,9 @@ type view struct {
 	// afterTool says that the newest message brings tool results; result is their text, tool the last one's name.
 	afterTool    bool
 	result, tool string
-	hasTools     bool
+	// step counts the messages with tool results since a person wrote.
+	step     int
+	hasTools bool
 }
 
 func decode(body []byte) (request, error) {
@@ -109,8 +111,9 @@ func (r request) view() view {
 			v.afterTool, v.result, v.tool = false, "", ""
 		case len(results) > 0 && len(said) == 0:
 			v.afterTool, v.result, v.tool = true, strings.Join(results, "\n"), tool
+			v.step++
 		case len(said) > 0:
-			v.afterTool, v.result, v.tool = false, "", ""
+			v.afterTool, v.result, v.tool, v.step = false, "", "", 0
 			v.history = append(v.history, strings.Join(said, "\n"))
 		}
 	}
@@ -143,8 +146,9 @@ func (v view) user() string {
 // match says whether the rule holds and what its templates see.
 func (r *Rule) match(v view) (Data, bool) {
 	data := Data{User: v.user(), Result: v.result, History: v.history}
-	wantsResult := r.re.result != nil || r.Match.Tool != ""
-	if wantsResult != v.afterTool || (r.Match.Tool != "" && r.Match.Tool != v.tool) {
+	wantsResult := r.re.result != nil || r.Match.Tool != "" || r.Match.Step > 0
+	switch {
+	case wantsResult != v.afterTool, r.Match.Tool != "" && r.Match.Tool != v.tool, r.Match.Step > 0 && r.Match.Step != v.step:
 		return data, false
 	}
 	if r.re.system != nil && !r.re.system.MatchString(v.system) || r.re.model != nil && !r.re.model.MatchString(v.model) {

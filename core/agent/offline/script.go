@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -52,6 +53,8 @@ type Match struct {
 	Result string `yaml:"result"`
 	// Tool is the name of the tool that the newest result belongs to.
 	Tool string `yaml:"tool"`
+	// Step is how many times tools have run since a person wrote: 1 right after the first. 0 does not look.
+	Step int `yaml:"step"`
 	// System and Model are matched against the system prompt and the model's name.
 	System string `yaml:"system"`
 	Model  string `yaml:"model"`
@@ -114,11 +117,19 @@ func Parse(r io.Reader) (Script, error) {
 	dec := yaml.NewDecoder(r)
 	dec.KnownFields(true)
 	var s Script
-	if err := dec.Decode(&s); err != nil {
+	if err := dec.Decode(&s); errors.Is(err, io.EOF) {
+		return Script{}, errors.New("reading the script: it is empty")
+	} else if err != nil {
 		return Script{}, fmt.Errorf("reading the script: %w", err)
 	}
-	if s.ChunkSize < 0 {
+	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
+		return Script{}, errors.New("reading the script: it has more than one document")
+	}
+	switch {
+	case s.ChunkSize < 0:
 		return Script{}, errors.New("reading the script: chunk_size must not be negative")
+	case s.ChunkDelay < 0:
+		return Script{}, errors.New("reading the script: chunk_delay must not be negative")
 	}
 	for i := range s.Rules {
 		if err := s.Rules[i].compile(); err != nil {
@@ -159,7 +170,14 @@ func (r *Rule) compile() error {
 		}
 		*e.to = re
 	}
-	if len(r.Reply) == 0 {
+	switch {
+	case r.Match.Step < 0:
+		return errors.New("match.step must not be negative")
+	case r.Times < 0:
+		return errors.New("times must not be negative")
+	case r.StopReason != "" && !slices.Contains(stopReasons(), r.StopReason):
+		return fmt.Errorf("stop_reason %q is not one of %s", r.StopReason, strings.Join(stopReasons(), ", "))
+	case len(r.Reply) == 0:
 		return errors.New("reply: at least one block is needed")
 	}
 	for i, b := range r.Reply {
@@ -184,15 +202,39 @@ func (b Block) check(alone bool) error {
 		return errors.New("error must be the only block")
 	case b.Error != nil && (b.Error.Status < 400 || b.Error.Status > 599):
 		return errors.New("error.status must be from 400 to 599")
+	case b.Error != nil && b.Error.RetryAfter < 0:
+		return errors.New("error.retry_after must not be negative")
 	case b.Tool != nil && b.Tool.Name == "":
 		return errors.New("tool.name is needed")
 	}
 	for _, text := range []string{b.Text, b.Thinking} {
-		if _, err := template.New("").Funcs(functions()).Parse(text); err != nil {
+		if _, err := parse(text); err != nil {
 			return err
 		}
 	}
+	if b.Tool == nil {
+		return nil
+	}
+	_, err := walk(b.Tool.Input, func(text string) (string, error) {
+		_, err := parse(text)
+		return text, err
+	})
+	if err != nil {
+		return fmt.Errorf("tool.input: %w", err)
+	}
 	return nil
+}
+
+func stopReasons() []string {
+	return []string{"end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal"}
+}
+
+func parse(text string) (*template.Template, error) {
+	t, err := template.New("").Funcs(functions()).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("template %q: %w", text, err)
+	}
+	return t, nil
 }
 
 func functions() template.FuncMap {
@@ -205,7 +247,7 @@ func render(text string, data Data) (string, error) {
 	if !strings.Contains(text, "{{") {
 		return text, nil
 	}
-	t, err := template.New("").Funcs(functions()).Parse(text)
+	t, err := parse(text)
 	if err != nil {
 		return "", err
 	}
@@ -216,15 +258,15 @@ func render(text string, data Data) (string, error) {
 	return b.String(), nil
 }
 
-// renderAny fills the templates in every string of a tool's input.
-func renderAny(v any, data Data) (any, error) {
+// walk changes every string of a tool's input.
+func walk(v any, change func(string) (string, error)) (any, error) {
 	switch v := v.(type) {
 	case string:
-		return render(v, data)
+		return change(v)
 	case []any:
 		out := make([]any, len(v))
 		for i, e := range v {
-			r, err := renderAny(e, data)
+			r, err := walk(e, change)
 			if err != nil {
 				return nil, err
 			}
@@ -234,7 +276,7 @@ func renderAny(v any, data Data) (any, error) {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {
-			r, err := renderAny(e, data)
+			r, err := walk(e, change)
 			if err != nil {
 				return nil, err
 			}

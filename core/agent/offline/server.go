@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -18,8 +19,10 @@ import (
 )
 
 const (
-	maxBody       = 32 << 20
+	maxBody = 32 << 20
+	// maxLogEntries and maxLogBytes bound what Log keeps: the older half goes when one is passed.
 	maxLogEntries = 2000
+	maxLogBytes   = 128 << 20
 )
 
 // Server is the scripted model, an http.Handler that is safe for concurrent use.
@@ -32,6 +35,8 @@ type Server struct {
 	mu   sync.Mutex
 	used map[int]int
 	seen []Entry
+	// size is how many bytes of bodies seen holds.
+	size int
 }
 
 // Entry is one request as the model received it. The key is never kept, only a digest that tells two keys apart.
@@ -44,7 +49,7 @@ type Entry struct {
 	Body      json.RawMessage `json:"body"`
 }
 
-// New returns a Server. Every request is written to record as a JSON line when that is not nil.
+// New returns a Server for a script that Parse, Load or Default made. Every request is written to record as a JSON line when that is not nil.
 func New(script Script, record io.Writer, log *zap.Logger) *Server {
 	if script.ChunkSize == 0 {
 		script.ChunkSize = 24
@@ -55,7 +60,7 @@ func New(script Script, record io.Writer, log *zap.Logger) *Server {
 	s.mux.HandleFunc("GET /v1/models", s.models)
 	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		fail(w, http.StatusNotFound, "not_found_error", "not found", 0)
+		fail(w, http.StatusNotFound, "", "not found", 0)
 	})
 	return s
 }
@@ -63,7 +68,7 @@ func New(script Script, record io.Writer, log *zap.Logger) *Server {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Log returns the newest requests, the oldest first: at most 2,000.
+// Log returns the newest requests, the oldest first: at most 2,000, and 128 MiB.
 func (s *Server) Log() []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,10 +84,15 @@ func (s *Server) keep(r *http.Request, rule string, body []byte) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.seen) >= maxLogEntries {
-		s.seen = s.seen[maxLogEntries/2:]
+	if len(s.seen) >= maxLogEntries || s.size+len(e.Body) > maxLogBytes {
+		s.seen = slices.Clone(s.seen[(len(s.seen)+1)/2:])
+		s.size = 0
+		for _, kept := range s.seen {
+			s.size += len(kept.Body)
+		}
 	}
 	s.seen = append(s.seen, e)
+	s.size += len(e.Body)
 	if s.record == nil {
 		return
 	}
@@ -99,20 +109,20 @@ func (s *Server) keep(r *http.Request, rule string, body []byte) {
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) ([]byte, request, bool) {
 	key := r.Header.Get("X-Api-Key")
 	if key == "" || (s.script.RequireKey != "" && key != s.script.RequireKey) {
-		fail(w, http.StatusUnauthorized, "authentication_error", "invalid x-api-key", 0)
+		fail(w, http.StatusUnauthorized, "", "invalid x-api-key", 0)
 		return nil, request{}, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			fail(w, http.StatusRequestEntityTooLarge, "request_too_large", "Request exceeds the maximum size", 0)
+			fail(w, http.StatusRequestEntityTooLarge, "", "Request exceeds the maximum size", 0)
 		}
 		return nil, request{}, false
 	}
 	req, err := decode(body)
 	if err != nil {
-		fail(w, http.StatusBadRequest, "invalid_request_error", err.Error(), 0)
+		fail(w, http.StatusBadRequest, "", err.Error(), 0)
 		return nil, request{}, false
 	}
 	return body, req, true
@@ -131,7 +141,7 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 	}
 	reply, err := prepare(rule, data)
 	if err != nil {
-		fail(w, http.StatusInternalServerError, "api_error", "script rule "+rule.Name+": "+err.Error(), 0)
+		fail(w, http.StatusInternalServerError, "", "script rule "+rule.Name+": "+err.Error(), 0)
 		return
 	}
 	reply.model = req.Model
@@ -146,7 +156,7 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 	if !reply.wait(r.Context()) {
 		return
 	}
-	answer(w, http.StatusOK, reply.message(reply.content(), reply.stopReason))
+	answer(w, http.StatusOK, identifier("req_"), reply.message(reply.content(), reply.stopReason, reply.usage))
 }
 
 // choose finds the first rule that holds and counts its use. Requests without tools that no rule knows are the CLI's own small
@@ -184,11 +194,11 @@ func (s *Server) countTokens(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.keep(r, "count_tokens", body)
-	answer(w, http.StatusOK, map[string]any{"input_tokens": tokens(len(body))})
+	answer(w, http.StatusOK, identifier("req_"), map[string]any{"input_tokens": tokens(len(body))})
 }
 
 func (s *Server) models(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]any{
+	answer(w, http.StatusOK, identifier("req_"), map[string]any{
 		"data": []any{map[string]any{
 			"type": "model", "id": "offline", "display_name": "Offline model", "created_at": "2026-01-01T00:00:00Z",
 		}},
@@ -199,28 +209,58 @@ func (s *Server) models(w http.ResponseWriter, _ *http.Request) {
 // tokens guesses how many tokens n bytes are.
 func tokens(n int) int { return n/4 + 1 }
 
-func answer(w http.ResponseWriter, status int, v any) {
+func answer(w http.ResponseWriter, status int, id string, v any) {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(v); err != nil {
 		http.Error(w, "encoding failed", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Request-Id", identifier("req_"))
+	w.Header().Set("Request-Id", id)
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // the client has gone; there is nobody to tell
 }
 
+// fail answers with an error as the API documents it; an empty kind is the one that goes with the status.
 func fail(w http.ResponseWriter, status int, kind, text string, retry time.Duration) {
 	if kind == "" {
-		kind = "api_error"
+		kind = errorType(status)
 	}
 	if retry > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(max(time.Second, retry)/time.Second)))
+		w.Header().Set("Retry-After", strconv.Itoa(int((retry+time.Second-1)/time.Second)))
 	}
-	answer(w, status, map[string]any{
-		"type": "error", "error": map[string]any{"type": kind, "message": text}, "request_id": identifier("req_"),
+	id := identifier("req_")
+	answer(w, status, id, map[string]any{
+		"type": "error", "error": map[string]any{"type": kind, "message": text}, "request_id": id,
 	})
+}
+
+// statusOverloaded is the API's own: it has more to do than it can.
+const statusOverloaded = 529
+
+func errorType(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "authentication_error"
+	case http.StatusPaymentRequired:
+		return "billing_error"
+	case http.StatusForbidden:
+		return "permission_error"
+	case http.StatusNotFound:
+		return "not_found_error"
+	case http.StatusRequestEntityTooLarge:
+		return "request_too_large"
+	case http.StatusTooManyRequests:
+		return "rate_limit_error"
+	case http.StatusGatewayTimeout:
+		return "timeout_error"
+	case statusOverloaded:
+		return "overloaded_error"
+	}
+	if status < http.StatusInternalServerError {
+		return "invalid_request_error"
+	}
+	return "api_error"
 }
 
 // identifier must be unique: with a constant message id the CLI drops later tool calls.

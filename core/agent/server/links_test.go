@@ -137,4 +137,3 @@ func TestPipesSocketsAndDevicesNeverBlock(t *testing.T) {
 		put(t, r, name, "replaced")
 	}
 }
-
