@@ -174,7 +174,7 @@ func newRig(t *testing.T, script string, change func(*rig)) *rig {
 	r := &rig{t: t, model: model, cfg: Config{
 		Binary: claudeBinary(t), GatewayURL: srv.URL,
 		Env: map[string]string{
-			"HOME": filepath.Join(dir, "home"), "PATH": os.Getenv("PATH"), "SHELL": "/bin/bash", "LANG": "C.UTF-8",
+			"HOME": filepath.Join(dir, "home"), "CLAUDE_CODE_TMPDIR": dir, "PATH": os.Getenv("PATH"), "SHELL": "/bin/bash", "LANG": "C.UTF-8",
 			"AGCLUSTER_TOKEN_FD": "3", "HTTPS_PROXY": "http://127.0.0.1:1", "ANTHROPIC_AUTH_TOKEN": "stray",
 		},
 	}, spec: agent.SessionSpec{

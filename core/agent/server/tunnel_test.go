@@ -205,6 +205,23 @@ func TestAConnectionWaitsForTheHostToComeBack(t *testing.T) {
 	}
 }
 
+func TestAKindThatTheHostDoesNotKnowIsClosed(t *testing.T) {
+	r := newRig(t, nil, nil)
+	unknown, c := listen(t, r, 99)
+	gateway, _ := listen(t, r, agent.TunnelGateway)
+	tunnel(t, r.client, map[byte]http.Handler{agent.TunnelGateway: says("gateway")})
+	if got := ask(t, c, gateway); got != "gateway" {
+		t.Error(got)
+	}
+	if res, err := c.Get(unknown); err == nil {
+		shut(t, res.Body)
+		t.Error("somebody answered")
+	}
+	if got := ask(t, c, gateway); got != "gateway" {
+		t.Error(got)
+	}
+}
+
 func TestPatienceHasAnEnd(t *testing.T) {
 	tun := NewTunnel(time.Millisecond, zaptest.NewLogger(t))
 	defer tun.Close()

@@ -41,7 +41,7 @@ const optionsSchema = `{
     "uid": {"type": "integer", "minimum": 1, "maximum": 2147483646, "default": 10001, "description": "User that sandboxes run as when the host runs as root."},
     "gid": {"type": "integer", "minimum": 1, "maximum": 2147483646, "default": 10001, "description": "Group that sandboxes run as when the host runs as root."},
     "extra_ro_binds": {"type": "array", "items": {"type": "string", "pattern": "^/."}, "maxItems": 64, "default": [], "description": "Host paths that every sandbox sees read-only, at the same path."},
-    "tmp_bytes": {"type": "integer", "minimum": 1048576, "default": 536870912, "description": "Size of /tmp and of /dev/shm, each."},
+    "tmp_bytes": {"type": "integer", "minimum": 1048576, "default": 536870912, "description": "Size of /tmp and of /dev/shm, each; at most a quarter of the sandbox's memory."},
     "cgroup": {"enum": ["auto", "off"], "default": "auto", "description": "auto: limits by cgroups where the host may; off: rlimits only."},
     "pids": {"type": "integer", "minimum": 8, "default": 512, "description": "Processes and threads when the launch names no limit."},
     "memory_bytes": {"type": "integer", "minimum": 16777216, "default": 4294967296, "description": "Memory when the launch names no limit."},

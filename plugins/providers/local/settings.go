@@ -63,6 +63,10 @@ func (st *settings) spec(bwrap string, mounts []stageMount, command ...string) s
 	return spec
 }
 
+// tmpBytes is the size of /tmp and of /dev/shm. What is in them is memory of the sandbox: they must not be able to fill it, or the
+// kernel kills the agent server for a large file.
+func (st *settings) tmpBytes(lim limits) int64 { return min(st.opts.TmpBytes, lim.memoryBytes/4) }
+
 func (st *settings) group(id string, lim limits) group {
 	if st.cgroups != nil {
 		return st.cgroups.create(id, lim)

@@ -1,3 +1,0 @@
-package main
-
-func runHelper() error { return nil }
