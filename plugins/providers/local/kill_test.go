@@ -115,7 +115,7 @@ func await(t *testing.T, fds []int) {
 func TestNothingIsLeftOfAProviderThatWasKilled(t *testing.T) {
 	pl := newPlace(t)
 	host, boxes := startHelper(t, pl)
-	inside(t, boxes[0], "setsid sleep 3600 > /dev/null 2>&1 < /dev/null & (trap '' TERM HUP; sleep 3600 > /dev/null 2>&1) & echo started")
+	inside(t, boxes[0], "setsid sleep 3600 > /dev/null 2>&1 < /dev/null & (trap '' TERM HUP; sleep 3600) > /dev/null 2>&1 & echo started")
 	fds := pl.processes(t)
 	// bwrap twice, the agent server, and the sleepers.
 	if len(fds) < 5 {
