@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -117,7 +118,7 @@ func TestNothingIsLeftOfAProviderThatWasKilled(t *testing.T) {
 	host, boxes := startHelper(t, pl)
 	inside(t, boxes[0], "setsid sleep 3600 > /dev/null 2>&1 < /dev/null & (trap '' TERM HUP; sleep 3600) > /dev/null 2>&1 & echo started")
 	fds := pl.processes(t)
-	// bwrap twice, the agent server, and the sleepers.
+	// bwrap, the agent server, and the sleepers with their shells.
 	if len(fds) < 5 {
 		t.Fatalf("found %d processes of the sandboxes", len(fds))
 	}
@@ -150,7 +151,7 @@ func TestNothingIsLeftOfABinaryThatWasKilled(t *testing.T) {
 	box := create(t, p.Provider, request("killed"))
 	inside(t, box, "sleep 3600 > /dev/null 2>&1 & echo started")
 	fds := pl.processes(t)
-	if len(fds) < 3 {
+	if len(fds) < 3 { // bwrap, the agent server and the sleeper
 		t.Fatalf("found %d processes of the sandbox", len(fds))
 	}
 	if err := unix.Kill(p.PID, unix.SIGKILL); err != nil {
@@ -191,6 +192,7 @@ func TestCloseTakesEverythingApart(t *testing.T) {
 		boxes = append(boxes, create(t, provider, request(id)))
 	}
 	inside(t, boxes[0], "sleep 3600 > /dev/null 2>&1 &")
+	before := len(closeAll(t, pl.processes(t)))
 	slow := make(chan error, 1)
 	go func() {
 		req := request("never")
@@ -198,15 +200,7 @@ func TestCloseTakesEverythingApart(t *testing.T) {
 		_, err := provider.Create(context.Background(), req)
 		slow <- err
 	}()
-	// Once its processes are there the third sandbox is being waited for.
-	for deadline := time.Now().Add(time.Minute); ; {
-		if raw, err := os.ReadFile("/proc/self/mountinfo"); err != nil || len(raw) == 0 {
-			t.Fatal(err)
-		}
-		if n := len(closeAll(t, pl.processes(t))); n >= 8 || time.Now().After(deadline) {
-			break
-		}
-	}
+	pl.awaitProcesses(t, before+2) // bwrap and the agent server of the third sandbox
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
@@ -222,6 +216,16 @@ func TestCloseTakesEverythingApart(t *testing.T) {
 	pl.checkEmpty(t)
 	if _, err := provider.Create(t.Context(), request("late")); !errors.Is(err, errClosed) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// awaitProcesses waits until the sandboxes have n processes. The kernel tells nobody of new ones, so they are counted again and again.
+func (pl place) awaitProcesses(t *testing.T, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); len(closeAll(t, pl.processes(t))) < n; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("the sandboxes have no %d processes", n)
+		}
 	}
 }
 
@@ -247,11 +251,7 @@ func TestDestroyEndsACreateThatIsUnderWay(t *testing.T) {
 			results <- err
 		}()
 	}
-	for len(closeAll(t, pl.processes(t))) < 3 {
-		if t.Context().Err() != nil {
-			t.Fatal("no sandbox comes up")
-		}
-	}
+	pl.awaitProcesses(t, 2)
 	if _, err := provider.Get(t.Context(), sdk.GetRequest{ID: "slow"}); !errors.Is(err, sdk.ErrNotFound) {
 		t.Errorf("a sandbox that is being made: got %v", err)
 	}

@@ -223,7 +223,9 @@ func call(ctx context.Context, endpoint sdk.Endpoint, path, token, body string) 
 // inside runs a shell script in the sandbox and returns its output and exit status.
 func inside(t testing.TB, box sdk.Sandbox, script string) (string, int) {
 	t.Helper()
-	status, raw, err := call(t.Context(), box.Endpoint, "/exec", testToken, script)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	status, raw, err := call(ctx, box.Endpoint, "/exec", testToken, script)
 	if err != nil || status != http.StatusOK {
 		t.Fatalf("calling the sandbox: status %d, %v", status, err)
 	}

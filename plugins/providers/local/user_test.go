@@ -50,7 +50,7 @@ func TestAsOrdinaryUser(t *testing.T) {
 	for _, name := range []string{agentServerFile, claudeFile} {
 		copyTo(t, filepath.Join(agentDir, name), filepath.Join(agent, name))
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "local.test"), "-test.v", "-test.run",
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "local.test"), "-test.v", "-test.timeout", "5m", "-test.run",
 		"^(TestSandboxWalls|TestVolumeOutlives.*|TestSandboxWithout.*|TestEndpoint.*|TestExited.*|TestProcessesAreLimited|TestFilesAreLimited|"+
 			"TestAnOrdinaryUserIsToldWhatIsNotEnforced|TestNothingIsLeftOfAProviderThatWasKilled|TestClose.*|TestDestroy.*|TestHostSockets.*)$")
 	cmd.Dir = dir

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"reflect"
 	"regexp"
 	"testing"
 
@@ -24,8 +25,10 @@ type Case struct {
 	Want   struct {
 		Verdict string `yaml:"verdict"`
 		// Reason is a regular expression.
-		Reason  string `yaml:"reason"`
-		Rewrite any    `yaml:"rewrite"`
+		Reason string `yaml:"reason"`
+		// Rewrite and State are compared as JSON when they are there.
+		Rewrite any `yaml:"rewrite"`
+		State   any `yaml:"state"`
 	} `yaml:"want"`
 }
 
@@ -62,11 +65,22 @@ func (c Case) Check(t *testing.T, got sdk.Verdict) {
 	if ok, err := regexp.MatchString(c.Want.Reason, got.Reason); err != nil || !ok {
 		t.Errorf("reason %q does not match %q", got.Reason, c.Want.Reason)
 	}
-	if c.Want.Rewrite != nil {
-		want, err := json.Marshal(c.Want.Rewrite)
-		if err != nil || string(want) != string(got.Rewrite) {
-			t.Errorf("rewrite %s, want %s", got.Rewrite, want)
-		}
+	same(t, "rewrite", got.Rewrite, c.Want.Rewrite)
+	same(t, "state", got.State, c.Want.State)
+}
+
+func same(t *testing.T, what string, got json.RawMessage, want any) {
+	t.Helper()
+	if want == nil {
+		return
+	}
+	raw, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a, b any
+	if json.Unmarshal(got, &a) != nil || json.Unmarshal(raw, &b) != nil || !reflect.DeepEqual(a, b) {
+		t.Errorf("%s %s, want %s", what, got, raw)
 	}
 }
 

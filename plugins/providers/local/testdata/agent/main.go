@@ -73,7 +73,20 @@ func execute(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cmd := exec.CommandContext(r.Context(), "/bin/bash", "-c", string(script))
-	out, err := cmd.CombinedOutput()
+	// A file and no pipe: the script's end is what counts, whatever it leaves running with its output in hand.
+	file, err := os.CreateTemp("/tmp", "out")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	cmd.Stdout, cmd.Stderr = file, file
+	err = cmd.Run()
+	out, readErr := os.ReadFile(file.Name())
+	if closeErr := file.Close(); readErr != nil || closeErr != nil || cmd.ProcessState == nil {
+		http.Error(w, fmt.Sprint(err, readErr, closeErr), http.StatusInternalServerError)
+		return
+	}
 	answer := map[string]any{"output": string(out), "code": cmd.ProcessState.ExitCode()}
 	if err != nil {
 		answer["error"] = err.Error()
