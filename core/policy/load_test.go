@@ -125,7 +125,7 @@ func (w *wasm) bytes() []byte {
 	return out
 }
 
-const startFunction = "_initialize" //nolint:misspell // a name of WASI
+const startFunction = "_initialize"
 
 const tinyManifest = "name: tiny\ngates: [tool.call]\n"
 

@@ -24,7 +24,7 @@ const (
 	// Rego. Go modules have megabytes, and a runtime that has to start.
 	maxFresh = 256 << 10
 	// startFunction is what a WASI library calls its own.
-	startFunction = "_initialize" //nolint:misspell // a name of WASI
+	startFunction = "_initialize"
 	// epoch is what every module takes for now, in Unix seconds: 1 January 2000.
 	epoch = 946684800
 )

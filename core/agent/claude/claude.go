@@ -155,7 +155,7 @@ func introduce(ctx context.Context, p *process, spec agent.SessionSpec) error {
 		return []any{map[string]any{"matcher": nil, "hookCallbackIds": []string{id}, "timeout": int(hookTimeout.Seconds())}}
 	}
 	req := map[string]any{
-		"subtype": "initialize", "forwardSubagentText": true, //nolint:misspell // the CLI's word
+		"subtype": "initialize", "forwardSubagentText": true,
 		"hooks": map[string]any{
 			"PreToolUse": hook(hookCall), "PostToolUse": hook(hookResult), "PostToolUseFailure": hook(hookFailure),
 		},

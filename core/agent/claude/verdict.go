@@ -17,12 +17,12 @@ func reasonOf(a agent.Answer, otherwise string) string {
 // permission is the answer to can_use_tool.
 func permission(a agent.Answer, input json.RawMessage) any {
 	if !a.Allow {
-		return map[string]any{"behavior": "deny", "message": reasonOf(a, "denied")} //nolint:misspell // the CLI's word
+		return map[string]any{"behavior": "deny", "message": reasonOf(a, "denied")}
 	}
 	if len(a.Input) > 0 {
 		input = a.Input
 	}
-	return map[string]any{"behavior": "allow", "updatedInput": input} //nolint:misspell // the CLI's word
+	return map[string]any{"behavior": "allow", "updatedInput": input}
 }
 
 // callVerdict is the answer to PreToolUse. In acceptEdits and bypassPermissions an allow is the CLI's last word on the call: these
