@@ -67,6 +67,14 @@ func namespaceArgs() []string {
 	}
 }
 
+// infoArgs makes bwrap tell the number of the sandbox's process 1, when it is one that means something to the provider.
+func infoArgs(info bool) []string {
+	if !info {
+		return nil
+	}
+	return []string{"--info-fd", strconv.Itoa(fdInfo)}
+}
+
 // systemArgs is the read-only system: the host's /usr (python, git, node and /usr/local come from there, by design) and the few
 // files of /etc that programs need to run. Nothing else of the host.
 func systemArgs(tmpBytes int64) []string {
@@ -92,8 +100,8 @@ func systemArgs(tmpBytes int64) []string {
 }
 
 // sandboxArgs is the whole command line of bwrap up to the command, to be passed by --args.
-func sandboxArgs(src sources, tmpBytes int64, env map[string]string) []string {
-	args := slices.Concat(namespaceArgs(), []string{"--info-fd", strconv.Itoa(fdInfo)}, systemArgs(tmpBytes), []string{
+func sandboxArgs(src sources, info bool, tmpBytes int64, env map[string]string) []string {
+	args := slices.Concat(namespaceArgs(), infoArgs(info), systemArgs(tmpBytes), []string{
 		"--ro-bind", src.agent, sandboxAgent,
 		"--ro-bind", src.claude, sandboxClaude,
 		"--bind", src.workspace, sandboxWorkspace,

@@ -34,10 +34,16 @@ type process struct {
 	code int
 
 	mu sync.Mutex
-	// init is a pidfd of the sandbox's process 1, -1 before it is known and after it is gone.
+	// init is a pidfd of the sandbox's process 1, -1 before it is known and after it is gone. As root it is never known.
 	init   int
 	killed bool
+	// over says that bwrap is dead: its number may soon be somebody else's.
+	over bool
 }
+
+// In a host that runs as root, bwrap is process 1 of a pid namespace of its own, so that its death takes everything along, whatever it
+// was about to do. bwrap's own --die-with-parent takes hold only when a sandbox is made: one whose bwrap dies a moment before would go on
+// without it. As an ordinary user there is no such namespace (AppArmor lets bwrap make one, not us), so kill has to be thorough.
 
 // startProcess runs spec through the shim. args is bwrap's command line, which travels in an anonymous file: argv would show it to
 // every user of the host. token goes into a pipe that only the sandbox's first process inherits.
@@ -67,6 +73,9 @@ func startProcess(l *launcher, spec shimSpec, args []string, token string) (*pro
 	p.cmd.ExtraFiles = inherited
 	// A session of its own, so that a terminal's Ctrl-C reaches the host and not the sandboxes.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
+	if spec.UID != 0 {
+		p.cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
+	}
 	p.cmd.WaitDelay = dieWait
 	if err := l.start(p.cmd); err != nil {
 		return nil, fmt.Errorf("starting bubblewrap: %w", err)
@@ -76,8 +85,8 @@ func startProcess(l *launcher, spec shimSpec, args []string, token string) (*pro
 	return p, nil
 }
 
-// reap waits for the whole sandbox: for bwrap, which leaves when the agent server does, and for the sandbox's process 1, which the
-// kernel lets go only when every other process in its namespace is gone.
+// reap waits for the whole sandbox: for bwrap, which leaves when the agent server does, and as an ordinary user for the sandbox's
+// process 1. The kernel lets the first process of a namespace go only when every other in it is gone.
 func (p *process) reap(info *os.File) {
 	defer close(p.gone)
 	var status struct {
@@ -87,6 +96,13 @@ func (p *process) reap(info *os.File) {
 		p.adopt(status.ChildPID)
 	}
 	_ = info.Close() // Only read.
+	// Dead but not reaped, bwrap's number is still its own.
+	for errors.Is(unix.Waitid(unix.P_PID, p.cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+		continue
+	}
+	p.mu.Lock()
+	p.over = true
+	p.mu.Unlock()
 	_ = p.cmd.Wait() // The state below says more than the error.
 	p.code = p.cmd.ProcessState.ExitCode()
 	p.mu.Lock()
@@ -123,7 +139,14 @@ func (p *process) kill() {
 	if p.init != -1 && unix.PidfdSendSignal(p.init, unix.SIGKILL, nil, 0) == nil {
 		return
 	}
-	_ = p.cmd.Process.Kill() // Already gone is fine.
+	p.killGroup()
+}
+
+// killGroup ends bwrap and what it has forked but not yet let go: until a sandbox is nearly made, both are one process group. mu is held.
+func (p *process) killGroup() {
+	if !p.over {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // Already gone is fine.
+	}
 }
 
 // stop kills and waits.
@@ -137,7 +160,9 @@ func (p *process) stop(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for the sandbox to end: %w", ctx.Err())
 	case <-timer.C:
-		_ = p.cmd.Process.Kill() // Bwrap did not notice; its death takes the rest along.
+		p.mu.Lock()
+		p.killGroup() // Bwrap did not notice; its death takes the rest along.
+		p.mu.Unlock()
 		return errors.New("waiting for the sandbox to end: its processes do not die")
 	}
 }

@@ -258,7 +258,7 @@ func (p *Provider) start(ctx context.Context, st *settings, s *sandbox, req sdk.
 	if err := ctx.Err(); err != nil {
 		return err //nolint:wrapcheck // The caller says what for.
 	}
-	s.proc, err = startProcess(st.launcher, spec, sandboxArgs(src, st.tmpBytes(lim), environment(req.Env)), req.Token)
+	s.proc, err = startProcess(st.launcher, spec, sandboxArgs(src, spec.Info, st.tmpBytes(lim), environment(req.Env)), req.Token)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,7 +50,7 @@ func (st *settings) openCgroups(hostID string) error {
 
 // spec orders the shim to execute command in bubblewrap. mounts are used as root only.
 func (st *settings) spec(bwrap string, mounts []stageMount, command ...string) shimSpec {
-	spec := shimSpec{Parent: os.Getpid()}
+	spec := shimSpec{Info: !st.root}
 	if st.root {
 		spec.UID, spec.GID, spec.Stage = st.uid, st.gid, mounts
 		if st.opts.Bubblewrap != "" {
@@ -120,8 +121,8 @@ func (st *settings) ensureProbed(ctx context.Context) error {
 		return sdk.Permanent(err)
 	}
 	spec := st.spec(bwrap, []stageMount{{Source: st.runDir, Name: "run"}}, "/usr/bin/true")
-	args := append(namespaceArgs(), "--info-fd", strconv.Itoa(fdInfo))
-	proc, err := startProcess(st.launcher, spec, append(args, systemArgs(minTmpBytes)...), "")
+	args := slices.Concat(namespaceArgs(), infoArgs(spec.Info), systemArgs(minTmpBytes))
+	proc, err := startProcess(st.launcher, spec, args, "")
 	if err != nil {
 		return err
 	}

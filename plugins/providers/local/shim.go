@@ -35,8 +35,6 @@ const stageDir = "/tmp"
 
 // shimSpec tells the shim what to do. It travels in an anonymous file, so that nothing of it shows in argv or environment.
 type shimSpec struct {
-	// Parent is the provider's process id: another parent means that the provider died in between.
-	Parent int `json:"parent"`
 	// UID and GID to become; zero keeps the current ones.
 	UID int `json:"uid"`
 	GID int `json:"gid"`
@@ -44,6 +42,8 @@ type shimSpec struct {
 	Procs []string `json:"procs"`
 	// Stage lists what is mounted under stageDir; empty means no mount namespace.
 	Stage []stageMount `json:"stage"`
+	// Info says that bwrap reports on fdInfo.
+	Info bool `json:"info"`
 	// FileBytes limits the size of one file; zero means no limit.
 	FileBytes uint64 `json:"file_bytes"`
 	// Argv is what to execute in the end; Argv[0] is a path.
@@ -92,12 +92,16 @@ func runShim() error {
 			return err
 		}
 	}
-	// Changing the user cleared the death signal that the fork had set; a provider that died meanwhile shows in getppid.
+	// Changing the user cleared the death signal that the fork had set. A provider that died meanwhile has let go of its pipe's other
+	// end; its process number says nothing, it is not in our namespace.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("tying the sandbox to the provider: %w", err)
 	}
-	if os.Getppid() != spec.Parent {
+	if providerIsGone() {
 		return errors.New("the provider is gone")
+	}
+	if !spec.Info {
+		unix.CloseOnExec(fdInfo)
 	}
 	if err := closeOnExecAbove(fdHosts); err != nil {
 		return err
@@ -105,6 +109,16 @@ func runShim() error {
 	// The command comes from the provider over an inherited file, never from a request.
 	err = syscall.Exec(spec.Argv[0], spec.Argv, []string{})
 	return fmt.Errorf("executing %s: %w", spec.Argv[0], err)
+}
+
+func providerIsGone() bool {
+	for {
+		fds := []unix.PollFd{{Fd: fdInfo}}
+		n, err := unix.Poll(fds, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return n > 0 && fds[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
+		}
+	}
 }
 
 // closeOnExecAbove keeps descriptors that the host itself inherited, a log file or a listener, out of the sandbox. Go marks its own,
@@ -160,6 +174,10 @@ func stage(mounts []stageMount) error {
 		if err := stageOne(sources[i], filepath.Join(stageDir, m.Name)); err != nil {
 			return fmt.Errorf("staging %s: %w", m.Source, err)
 		}
+	}
+	// bwrap looks its child up in /proc, by the number that it has in our pid namespace.
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mounting /proc: %w", err)
 	}
 	return nil
 }
