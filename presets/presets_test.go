@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/guard"
 	"github.com/agcluster/agcluster/core/policy"
+	"github.com/agcluster/agcluster/core/policy/policytest"
 	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/plugins/sdk"
@@ -54,10 +54,8 @@ func policies(t *testing.T) *policy.Runtime {
 			t.Fatal(err)
 		}
 		out := filepath.Join(t.TempDir(), name+".wasm")
-		build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, "../policies/"+name)
-		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
-		if text, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("building policy %s: %v\n%s", name, err, text)
+		if err := policytest.Build(out, filepath.Join("../policies", name)); err != nil {
+			t.Fatal(err)
 		}
 		code, err := os.ReadFile(out)
 		if err != nil {

@@ -52,7 +52,7 @@ func story() []event.Data {
 		event.Verdict{Gate: "tool.result", Decision: "rewrite", By: "filter:secrets", Reason: "1 credential redacted", Tool: "Bash", ToolUseID: "t5"},
 		event.ToolUse{ID: "t6", Tool: "Task", Input: "review it", Arguments: json.RawMessage(`{}`)},
 		event.Text{Content: "Looks\ngood.", Parent: "t6"},
-		event.ToolUse{ID: "t7", Tool: "Grep", Input: "TODO", Arguments: json.RawMessage(`{}`), Parent: "t6"},
+		event.ToolUse{ID: "t7", Tool: "Grep", Input: "needle", Arguments: json.RawMessage(`{}`), Parent: "t6"},
 		event.ToolResult{ID: "t7", Tool: "Grep", Output: "none", Parent: "t6"},
 		event.ToolResult{ID: "t6", Tool: "Task", Output: "reviewed"},
 		event.TextDelta{Content: "Done"},

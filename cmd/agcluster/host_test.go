@@ -322,7 +322,11 @@ func (h *fakeHost) messages(w http.ResponseWriter, r *http.Request) {
 		case len(out.Messages) == page:
 			out.HasMore = true
 		default:
-			out.Messages = append(out.Messages, api.Event{Event: e.e})
+			raw, err := json.Marshal(e.e)
+			if err != nil {
+				h.t.Error(err)
+			}
+			out.Messages = append(out.Messages, api.Event{RawMessage: raw})
 		}
 	}
 	answer(w, out)

@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -64,6 +64,10 @@ func (g *globals) askKey() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("asking for the key: %w", err)
 	}
+	// Before the question appears: what is pasted the moment it does must not be echoed either.
+	if err := hush(fd); err != nil {
+		return "", fmt.Errorf("asking for the key: %w", err)
+	}
 	pressed, stop := g.interrupts()
 	defer stop()
 	type answer struct {
@@ -71,23 +75,17 @@ func (g *globals) askKey() (string, error) {
 		err error
 	}
 	answered := make(chan answer, 1)
+	fmt.Fprint(g.err, "Anthropic API key (not shown): ")
 	go func() {
 		b, err := term.ReadPassword(fd)
 		answered <- answer{b, err}
 	}()
-	// What is pasted the moment the question appears must not be echoed either.
-	for range 200 {
-		if now, err := term.GetState(fd); err != nil || *now != *before {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	fmt.Fprint(g.err, "Anthropic API key (not shown): ")
 	select {
 	case a := <-answered:
 		fmt.Fprintln(g.err)
-		if a.err != nil {
-			return "", fmt.Errorf("no key was given%w", silent{a.err})
+		// ReadPassword puts back what it found, which is silent already.
+		if err := errors.Join(a.err, term.Restore(fd, before)); err != nil {
+			return "", fmt.Errorf("no key was given%w", silent{err})
 		}
 		return string(a.key), nil
 	case <-pressed:
@@ -95,6 +93,16 @@ func (g *globals) askKey() (string, error) {
 		fmt.Fprintln(g.err)
 		return "", errors.Join(errInterrupted, term.Restore(fd, before))
 	}
+}
+
+// hush switches a terminal's echo off.
+func hush(fd int) error {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	t.Lflag &^= unix.ECHO
+	return unix.IoctlSetTermios(fd, unix.TCSETS, t)
 }
 
 // terminal is the file behind a stream, when it is a terminal.

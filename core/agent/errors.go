@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 )
 
 // The errors that callers of a Client tell apart. All others are faults.
@@ -51,7 +50,7 @@ func failure(res *http.Response) error {
 	if err != nil || json.Unmarshal(body, &f) != nil || f.Message == "" {
 		f = Failure{Message: "status " + http.StatusText(res.StatusCode)}
 	}
-	message := line(strings.ToValidUTF8(f.Message, "\uFFFD"))
+	message := line(f.Message)
 	var kind error
 	switch {
 	case f.Code == "turn_running":

@@ -59,15 +59,20 @@ func summaryFields(tool string) []string {
 	}
 }
 
-// line folds s to one line without control characters and cuts it.
-func line(s string) string {
+// Line makes a text out of a sandbox fit for a log line, an error or a summary: valid UTF-8 on one line without control characters.
+func Line(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError || (r >= 0x80 && r < 0xa0) || r == '\u2028' || r == '\u2029' {
+		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || r == '\u2028' || r == '\u2029' {
 			return ' '
 		}
 		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// line is Line, cut.
+func line(s string) string {
+	s = Line(s)
 	if utf8.RuneCountInString(s) > summaryLimit {
 		s = string([]rune(s)[:summaryLimit-1]) + "…"
 	}

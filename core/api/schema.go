@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -12,8 +13,8 @@ import (
 
 const eventRef = "#/components/schemas/Event"
 
-// Event is an event in a JSON answer.
-type Event struct{ event.Event }
+// Event is an event in a JSON answer, encoded already.
+type Event struct{ json.RawMessage }
 
 // Schema implements huma.SchemaProvider.
 func (Event) Schema(huma.Registry) *huma.Schema { return &huma.Schema{Ref: eventRef} }

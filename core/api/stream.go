@@ -246,7 +246,7 @@ func (a *API) messages(ctx context.Context, in *messagesInput) (*historyOutput, 
 			}
 			size += len(b)
 			after = e.ID
-			out.Body.Messages = append(out.Body.Messages, Event{e})
+			out.Body.Messages = append(out.Body.Messages, Event{b})
 		}
 	}
 }

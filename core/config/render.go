@@ -43,28 +43,6 @@ func Write(w io.Writer, c Config, sources Sources, asJSON bool) error {
 	return table.Flush()
 }
 
-// Markdown is the reference of all keys as a table, for a README.
-func Markdown() string {
-	var b strings.Builder
-	b.WriteString("| Key | Default | Environment | What it is |\n|---|---|---|---|\n")
-	for _, k := range Describe() {
-		doc := k.Doc
-		if k.Limits != "" {
-			doc += " (" + k.Limits + ")"
-		}
-		value := cell(k.Default)
-		if !k.derived && value != "" {
-			value = "`" + value + "`"
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", k.Name, value, strings.Join(k.Env, "`, `"), cell(doc))
-	}
-	return b.String()
-}
-
-func cell(text string) string {
-	return strings.NewReplacer("|", `\|`, "<", "&lt;", ">", "&gt;").Replace(text)
-}
-
 // shown is a value as it would be written in agcluster.yaml.
 func shown(value any) any {
 	switch v := value.(type) {
@@ -105,6 +83,9 @@ func maskOptions(options map[string]map[string]any) map[string]any {
 	}
 	return out
 }
+
+// masked stands for a credential.
+const masked = "***"
 
 func mask(value any) any {
 	switch v := value.(type) {

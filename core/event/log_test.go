@@ -430,7 +430,7 @@ func TestIdleFollowersCostNothing(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- l.Follow(ctx, session, 0, true, func(Event) error { return nil }) }()
-		time.Sleep(24 * time.Hour)
+		time.Sleep(24 * time.Hour) // on the bubble's clock
 		synctest.Wait()
 		if store.reads != 0 {
 			t.Errorf("%d reads of the store for nothing", store.reads)

@@ -173,7 +173,10 @@ func mask(r *http.Response, s Session) error {
 	return nil
 }
 
-// fail answers when there was no answer. 529 is what the CLI takes as "try again later".
+// statusOverloaded is what the CLI takes as "try again later".
+const statusOverloaded = 529
+
+// fail answers when there was no answer.
 func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, s Session, err error) {
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -183,6 +186,9 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, s Session, err er
 		// The client has gone; nobody reads an answer.
 	case errors.Is(err, errRedirect):
 		refuse(w, http.StatusBadGateway, "api_error", err.Error())
+	case errors.Is(err, errJudge):
+		g.log.Error("judging a tool result", zap.String("session", s.ID), zap.Error(err))
+		refuse(w, statusOverloaded, "overloaded_error", errJudge.Error())
 	case errors.Is(err, errBody):
 		refuse(w, http.StatusBadRequest, "invalid_request_error", err.Error())
 	default:
@@ -191,7 +197,7 @@ func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, s Session, err er
 			text = strings.ReplaceAll(text, key, "***")
 		}
 		g.log.Warn("reaching the model upstream", zap.String("session", s.ID), zap.String("error", text))
-		refuse(w, 529, "overloaded_error", "the model upstream can't be reached")
+		refuse(w, statusOverloaded, "overloaded_error", "the model upstream can't be reached")
 	}
 }
 

@@ -274,6 +274,9 @@ func TestResultsAreJudgedOnTheirWay(t *testing.T) {
 			if strings.Join(ids, " ") != c.judged {
 				t.Errorf("judged %v, want %s", ids, c.judged)
 			}
+			if c.fail != nil && !strings.Contains(body(t, res), "could not judge") {
+				t.Error("the answer does not say what failed")
+			}
 			if c.status != 200 {
 				if got != "" {
 					t.Errorf("the upstream got %s", got)

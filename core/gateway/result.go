@@ -87,7 +87,10 @@ type block struct {
 	IsError   bool            `json:"is_error"`
 }
 
-var errBody = errors.New("the request is no Messages API request")
+var (
+	errBody  = errors.New("the request is no Messages API request")
+	errJudge = errors.New("the host could not judge a tool result")
+)
 
 // screened is the body with the replacements of the judge.
 func screened(ctx context.Context, body []byte, results Results) ([]byte, error) {
@@ -147,7 +150,7 @@ func screenMessage(ctx context.Context, m object, calls map[string]block, result
 			ToolUseID: b.ToolUseID, Tool: call.Name, Input: call.Input, Content: content, IsError: b.IsError,
 		})
 		if err != nil {
-			return false, err
+			return false, fmt.Errorf("%w: %w", errJudge, err)
 		}
 		if next == nil {
 			continue

@@ -19,6 +19,7 @@ import (
 
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/policy"
+	"github.com/agcluster/agcluster/core/policy/policytest"
 	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/plugins/sdk"
@@ -86,10 +87,8 @@ func buildPuppets() (*policy.Runtime, error) {
 		return nil, err
 	}
 	out := filepath.Join(dir, "puppet.wasm")
-	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, "./testdata/puppet")
-	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
-	if b, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building the puppet: %w\n%s", err, b)
+	if err := policytest.Build(out, "testdata/puppet"); err != nil {
+		return nil, err
 	}
 	if err := os.Link(out, filepath.Join(dir, "other.wasm")); err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/policy/policytest"
 )
 
 func TestApprovals(t *testing.T) {
@@ -132,42 +133,21 @@ func TestSecretsNeverReachTheModel(t *testing.T) {
 	}
 }
 
-// withParts is a folder with everything of build/kind and what is built from the given packages.
-func withParts(t *testing.T, kind string, build map[string]string, env ...string) string {
+// copyOf is a folder with everything of build/kind, to put more into.
+func copyOf(t *testing.T, kind string) string {
 	t.Helper()
 	dir := t.TempDir()
-	entries, err := os.ReadDir(built(t, kind))
-	if err != nil {
+	if err := os.CopyFS(dir, os.DirFS(built(t, kind))); err != nil {
 		t.Fatal(err)
-	}
-	for _, e := range entries {
-		if err := os.Link(filepath.Join(built(t, kind), e.Name()), filepath.Join(dir, e.Name())); err != nil {
-			// Another filesystem.
-			b, err := os.ReadFile(filepath.Join(built(t, kind), e.Name()))
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, e.Name()), b, 0o755)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for name, pkg := range build {
-		args := []string{"build", "-o", filepath.Join(dir, name)}
-		if len(env) > 0 {
-			args = append(args, "-buildmode=c-shared")
-		}
-		cmd := exec.Command("go", append(args, pkg)...)
-		cmd.Env = append(os.Environ(), env...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("building %s: %v\n%s", pkg, err, out)
-		}
 	}
 	return dir
 }
 
 func TestPluginKilledInACallDeniesIt(t *testing.T) {
-	plugins := withParts(t, "plugins", map[string]string{"filter-slow": "./testdata/slowfilter"})
+	plugins := copyOf(t, "plugins")
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(plugins, "filter-slow"), "./testdata/slowfilter").CombinedOutput(); err != nil {
+		t.Fatalf("building the filter: %v\n%s", err, out)
+	}
 	r := newRig(t, options{env: []string{
 		"AGCLUSTER_PLUGINS_DIR=" + plugins,
 		`AGCLUSTER_PLUGINS_OPTIONS={"provider-local":{"agent_dir":"` + built(t, "agent") + `"}}`,
@@ -211,7 +191,10 @@ func TestPluginKilledInACallDeniesIt(t *testing.T) {
 }
 
 func TestHostilePolicyDeniesWithinItsLimits(t *testing.T) {
-	policies := withParts(t, "policies", map[string]string{"hostile.wasm": "../policy/testdata/hostile"}, "GOOS=wasip1", "GOARCH=wasm")
+	policies := copyOf(t, "policies")
+	if err := policytest.Build(filepath.Join(policies, "hostile.wasm"), "../policy/testdata/hostile"); err != nil {
+		t.Fatal(err)
+	}
 	manifest := "name: hostile\nversion: 1.0.0\ndescription: bad\ngates: [tool.call]\nparams: {type: object, properties: {do: {type: string}}}\n"
 	if err := os.WriteFile(filepath.Join(policies, "hostile.yaml"), []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)

@@ -154,7 +154,7 @@ func (h *Host) openSessions(ctx context.Context) error {
 		return fmt.Errorf("guard: %w", err)
 	}
 	h.pool = sandbox.New(sandbox.Config{
-		HostID: h.data.hostID, Image: c.AgentImage, Defaults: c.Limits.Resources(), PIDs: c.Limits.PIDs,
+		HostID: h.data.hostID, Image: c.AgentImage, PIDs: c.Limits.PIDs,
 	}, h.plugins.Provider, h.tunnel, h.log.Named("sandbox"))
 	h.defers(h.pool.Close)
 	h.sessions, err = session.New(session.Config{
@@ -165,9 +165,6 @@ func (h *Host) openSessions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The events end after the sessions, whose last words they are.
-	h.defers(func(context.Context) error { h.events.Close(); return nil })
-	h.defers(h.sessions.Close)
 	return h.buildAPI(g)
 }
 
@@ -266,6 +263,7 @@ func (h *Host) Close(ctx context.Context) error {
 	var errs []error
 	if h.sessions != nil {
 		errs = append(errs, h.sessions.Close(ctx))
+		// After the sessions, whose last words are events; followers end with it, or Shutdown would wait for them.
 		h.events.Close()
 	}
 	if h.listener != nil {

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/agcluster/agcluster/core/policy"
+
+	"github.com/agcluster/agcluster/core/policy/policytest"
 )
 
 const hostileManifest = `
@@ -94,10 +96,8 @@ func buildWorld() (*world, error) {
 	}
 	for name, pkg := range packages {
 		out := filepath.Join(dir, name+".wasm")
-		cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, pkg)
-		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
-		if b, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("building %s: %w\n%s", pkg, err, b)
+		if err := policytest.Build(out, pkg); err != nil {
+			return nil, err
 		}
 		if w.guests[name], err = os.ReadFile(out); err != nil {
 			return nil, err

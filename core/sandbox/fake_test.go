@@ -18,7 +18,6 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/agcluster/agcluster/core/agent"
-	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/plugins/sdk"
 )
@@ -235,7 +234,7 @@ func newPool(tb testing.TB, handlers Handlers) (*Pool, *provider) {
 	if handlers == nil {
 		handlers = func(string) map[byte]http.Handler { return nil }
 	}
-	p := New(Config{HostID: hostID, Image: "img", PIDs: 256, Defaults: preset.ResourceLimits{CPUQuota: 100000, MemoryLimit: "1g"}},
+	p := New(Config{HostID: hostID, Image: "img", PIDs: 256},
 		func(_ context.Context, name string) (sdk.Provider, error) {
 			if name != "fake" {
 				return nil, errors.New("there is no provider " + name)

@@ -52,12 +52,12 @@ func TestWhatCannotBeDestroyedNowIsDestroyedLater(t *testing.T) {
 		if len(fake.created) != 0 {
 			t.Errorf("made %+v", fake.created)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // on the bubble's clock
 		if tries := fake.tries(); tries > 200 {
 			t.Errorf("%d tries in an hour", tries)
 		}
 		fake.set(func() { fake.destroy = nil })
-		time.Sleep(2 * orphanMax)
+		time.Sleep(2 * orphanMax) // on the bubble's clock
 		synctest.Wait()
 		p.mu.Lock()
 		left := len(p.orphans)
@@ -66,7 +66,7 @@ func TestWhatCannotBeDestroyedNowIsDestroyedLater(t *testing.T) {
 			t.Error("it was not destroyed")
 		}
 		last := fake.tries()
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // on the bubble's clock
 		if fake.tries() != last {
 			t.Error("it is destroyed again and again")
 		}
@@ -89,7 +89,7 @@ func TestTheNextStartDestroysWhatIsInItsWay(t *testing.T) {
 		if got := fake.destroyed[last:]; len(got) != 2 || got[0].ID != "sb-conv-1" || got[1].Volume != "conv-1" {
 			t.Errorf("got %+v", got)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // on the bubble's clock
 		synctest.Wait()
 		if fake.tries() != last+2 {
 			t.Error("it is destroyed again")
@@ -105,7 +105,7 @@ func TestWhatIsHopelessIsNotTriedAgain(t *testing.T) {
 		if err := s.Close(context.Background()); !errors.Is(err, errFake) {
 			t.Errorf("got %v", err)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // on the bubble's clock
 		if fake.tries() != 1 {
 			t.Errorf("%d tries", fake.tries())
 		}
@@ -146,7 +146,7 @@ func TestAHangingProviderDoesNotHoldUpCloseForEver(t *testing.T) {
 			t.Errorf("got %v after %v", err, time.Since(began))
 		}
 		fake.set(func() { fake.destroy = nil })
-		time.Sleep(destroyTimeout)
+		time.Sleep(destroyTimeout) // on the bubble's clock
 		synctest.Wait()
 	})
 }

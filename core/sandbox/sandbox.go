@@ -6,10 +6,10 @@ package sandbox
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,8 +46,6 @@ type Config struct {
 	HostID string
 	// Image is the image reference for providers that run images.
 	Image string
-	// Defaults are the limits of a configuration that names none.
-	Defaults preset.ResourceLimits
 	// PIDs limits the processes of a sandbox; 0 is the provider's default.
 	PIDs int64
 }
@@ -76,7 +74,7 @@ var _ session.Sandboxes = (*Pool)(nil)
 // New returns a Pool over provider plugins.
 func New(cfg Config, providers func(context.Context, string) (sdk.Provider, error), handlers Handlers, log *zap.Logger) *Pool {
 	return &Pool{
-		cfg: cfg, generation: randomHex(8), providers: providers, handlers: handlers, log: log,
+		cfg: cfg, generation: rand.Text(), providers: providers, handlers: handlers, log: log,
 		boxes: map[string]*Sandbox{}, orphans: map[string]orphan{}, closed: make(chan struct{}),
 	}
 }
@@ -139,9 +137,9 @@ func (p *Pool) Start(ctx context.Context, spec session.SandboxSpec) (session.San
 	if err != nil {
 		return nil, err
 	}
-	token := randomHex(32)
+	token := rand.Text()
 	req := sdk.CreateRequest{
-		ID: "sb-" + randomHex(8), Volume: spec.Volume, Image: p.cfg.Image, Token: token, Resources: resources,
+		ID: "sb-" + strings.ToLower(rand.Text()), Volume: spec.Volume, Image: p.cfg.Image, Token: token, Resources: resources,
 		Labels: map[string]string{LabelHost: p.cfg.HostID, LabelSession: spec.SessionID, LabelGeneration: p.generation},
 	}
 	made, err := provider.Create(ctx, req)
@@ -184,16 +182,8 @@ func (p *Pool) add(s *Sandbox) bool {
 	}
 }
 
+// resources are the limits of a configuration in a provider's units. The catalog has filled in the operator's defaults.
 func (p *Pool) resources(l preset.ResourceLimits) (sdk.Resources, error) {
-	if l.CPUQuota == 0 {
-		l.CPUQuota = p.cfg.Defaults.CPUQuota
-	}
-	if l.MemoryLimit == "" {
-		l.MemoryLimit = p.cfg.Defaults.MemoryLimit
-	}
-	if l.StorageLimit == "" {
-		l.StorageLimit = p.cfg.Defaults.StorageLimit
-	}
 	r := sdk.Resources{MilliCPU: l.CPUQuota / 100, PIDs: p.cfg.PIDs}
 	for _, size := range []struct {
 		text string
@@ -278,10 +268,4 @@ func (p *Pool) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("removing sandboxes: %w", ctx.Err())
 	}
-}
-
-func randomHex(n int) string {
-	b := make([]byte, n)
-	rand.Read(b)
-	return hex.EncodeToString(b)
 }

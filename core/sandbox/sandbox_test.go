@@ -28,7 +28,7 @@ func TestStart(t *testing.T) {
 	if !reflect.DeepEqual(req.Labels, want) || req.Volume != "conv-1" || req.Image != "img" || len(req.Env) != 0 {
 		t.Errorf("asked for %+v", req)
 	}
-	if !regexp.MustCompile(`^sb-[0-9a-f]{16}$`).MatchString(req.ID) || len(req.Token) != 64 {
+	if !regexp.MustCompile(`^sb-[a-z2-7]{26}$`).MatchString(req.ID) || len(req.Token) != 26 {
 		t.Errorf("id %q, token of %d", req.ID, len(req.Token))
 	}
 	if s.Limits()["memory"] != "by the fake" || s.Reason() != "" {
@@ -138,7 +138,7 @@ func TestResources(t *testing.T) {
 		want   sdk.Resources
 		bad    string
 	}{
-		{"none", preset.ResourceLimits{}, sdk.Resources{MilliCPU: 1000, MemoryBytes: 1 << 30, PIDs: 256}, ""},
+		{"none", preset.ResourceLimits{}, sdk.Resources{PIDs: 256}, ""},
 		{
 			"all",
 			preset.ResourceLimits{CPUQuota: 250000, MemoryLimit: "512m", StorageLimit: "10g"},

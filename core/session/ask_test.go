@@ -323,7 +323,7 @@ func TestAnAnswerThatWasTakenCounts(t *testing.T) {
 			id := h.launched(asker(answers, call("a")))
 			turn := h.send(id, "hi")
 			required := h.waitFor(id, event.TypeApprovalRequired).Data.(event.ApprovalRequired)
-			time.Sleep(5 * time.Minute)
+			time.Sleep(5 * time.Minute) // on the bubble's clock
 			err := h.Approve(context.Background(), id, required.Ask, Decision{Allow: true})
 			if got := <-answers; got.Allow != (err == nil) {
 				t.Errorf("the person was told %v, the agent %+v", err, got)

@@ -17,12 +17,12 @@ func TestIdleSandboxesAreFreed(t *testing.T) {
 		h := newHarness(t, idle)
 		id := h.launched(polite)
 		h.end(id, h.send(id, "hi").Number)
-		time.Sleep(29 * time.Minute)
+		time.Sleep(29 * time.Minute) // on the bubble's clock
 		synctest.Wait()
 		if h.boxes.open() != 1 || h.status(id) != StatusRunning {
 			t.Errorf("freed too early: %d, %s", h.boxes.open(), h.status(id))
 		}
-		time.Sleep(10 * time.Minute)
+		time.Sleep(10 * time.Minute) // on the bubble's clock
 		synctest.Wait()
 		if h.boxes.open() != 0 || h.status(id) != StatusAsleep {
 			t.Errorf("not freed: %d, %s", h.boxes.open(), h.status(id))
@@ -90,18 +90,18 @@ func TestUsedSandboxesAreNotFreed(t *testing.T) {
 				h := newHarness(t, idle, func(c *Config) { c.ApprovalTimeout = 2 * long })
 				id := h.launched(busy)
 				end := tc.use(t, h, id)
-				time.Sleep(long)
+				time.Sleep(long) // on the bubble's clock
 				synctest.Wait()
 				if h.boxes.open() != 1 {
 					t.Fatal("freed in use")
 				}
 				end()
-				time.Sleep(29 * time.Minute)
+				time.Sleep(29 * time.Minute) // on the bubble's clock
 				synctest.Wait()
 				if h.boxes.open() != 1 {
 					t.Error("freed too early after the use")
 				}
-				time.Sleep(10 * time.Minute)
+				time.Sleep(10 * time.Minute) // on the bubble's clock
 				synctest.Wait()
 				if h.boxes.open() != 0 {
 					t.Error("never freed")
@@ -115,7 +115,7 @@ func TestWithoutIdleTimeoutNothingIsFreed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.launched(polite)
-		time.Sleep(1000 * time.Hour)
+		time.Sleep(1000 * time.Hour) // on the bubble's clock
 		synctest.Wait()
 		if h.boxes.open() != 1 {
 			t.Error("freed")
@@ -136,7 +136,7 @@ func TestASlowStartDoesNotHoldUpTheSweep(t *testing.T) {
 		if err := l.lock(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // on the bubble's clock
 		synctest.Wait()
 		if h.status(quick) != StatusAsleep || h.status(slow) != StatusRunning {
 			t.Errorf("%s, %s", h.status(quick), h.status(slow))

@@ -380,7 +380,7 @@ func TestALeaseThatComesTooLateIsGivenBack(t *testing.T) {
 		}
 		h.boxes.on(nil)
 		close(started)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // on the bubble's clock
 		synctest.Wait()
 		if h.boxes.open() != 0 {
 			t.Error("its sandbox is never freed")

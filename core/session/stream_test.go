@@ -112,7 +112,7 @@ func TestInterruptThatComesBeforeTheAgentsTurn(t *testing.T) {
 		if err := h.Interrupt(context.Background(), id); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // on the bubble's clock
 		close(arrive)
 		complete, _ := h.end(id, turn.Number)
 		if complete.Status != event.CompleteInterrupted || h.boxes.open() != 1 {
@@ -160,7 +160,7 @@ func TestALostAnswerOfTheStoreDoublesNothing(t *testing.T) {
 			return nil
 		}
 		turn := h.send(id, "hi")
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // on the bubble's clock
 		synctest.Wait()
 		next := h.send(id, "again")
 		h.end(id, next.Number)

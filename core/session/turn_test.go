@@ -328,7 +328,7 @@ func TestATurnWithoutAnEndGetsOneLater(t *testing.T) {
 				id := h.launched(polite)
 				h.mem.failing(failOn(event.TypeComplete, 1000))
 				turn := h.send(id, "hi")
-				time.Sleep(time.Minute)
+				time.Sleep(time.Minute) // on the bubble's clock
 				synctest.Wait()
 				if rec, err := h.Get(context.Background(), id); err != nil || rec.Activity != ActivityIdle {
 					t.Errorf("the session is stuck: %+v, %v", rec, err)

@@ -7,9 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"strings"
 	"testing"
+	"testing/iotest"
+
+	"github.com/agcluster/agcluster/core/agent"
 )
 
 // scripted makes a tar of lines "<type> <name> <target or content>": what a hostile sandbox could send, with valid checksums.
@@ -140,4 +144,185 @@ func FuzzFilter(f *testing.F) {
 			}
 		}
 	})
+}
+
+// archiveOf makes a box whose archive is made of headers, whatever its listing says. Files hold as many x as their size says.
+func archiveOf(b *box, headers ...tar.Header) *box {
+	b.archive = func() io.ReadCloser {
+		var buf bytes.Buffer
+		w := tar.NewWriter(&buf)
+		for _, h := range headers {
+			if h.Typeflag == 0 {
+				h.Typeflag = tar.TypeReg
+			}
+			if err := w.WriteHeader(&h); err != nil {
+				return io.NopCloser(iotest.ErrReader(err))
+			}
+			if h.Typeflag == tar.TypeReg {
+				if _, err := io.WriteString(w, strings.Repeat("x", int(h.Size))); err != nil {
+					return io.NopCloser(iotest.ErrReader(err))
+				}
+			}
+		}
+		if err := w.Close(); err != nil {
+			return io.NopCloser(iotest.ErrReader(err))
+		}
+		return io.NopCloser(&buf)
+	}
+	return b
+}
+
+func link(name, target string) tar.Header {
+	return tar.Header{Name: name, Linkname: target, Typeflag: tar.TypeSymlink}
+}
+
+func TestAHostileArchiveBreaksTheExport(t *testing.T) {
+	dir := func(name string) tar.Header { return tar.Header{Name: name, Typeflag: tar.TypeDir} }
+	file := func(name string) tar.Header { return tar.Header{Name: name} }
+	for name, headers := range map[string][]tar.Header{
+		"climbing":            {file("../evil")},
+		"climbing later":      {file("a/../../evil")},
+		"absolute":            {file("/etc/evil")},
+		"absolute in root":    {file("/workspace/evil")},
+		"a dot":               {file("a/./b")},
+		"the root as a file":  {file(".")},
+		"an empty part":       {file("a//b")},
+		"no name":             {file("")},
+		"a name too long":     {file(strings.Repeat("x", 300))},
+		"twice":               {file("a"), file("a")},
+		"a folder twice":      {dir("a/"), dir("a/")},
+		"below a file":        {file("a"), file("a/b")},
+		"below a link":        {link("a", "b"), file("a/b")},
+		"below an inner link": {link("a", "b"), file("a/b/c/d")},
+		"a link over folders": {file("a/b/c"), link("a", "..")},
+		"a link over its own": {file("a/b/c"), link("a/b", "x")},
+		"below a dropped one": {link("a", "/etc"), file("a/passwd")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, _, err := start(t, archiveOf(newBox(nil), headers...), Config{}, exporter(plain)).export(ExportRequest{})
+			if !errors.Is(err, ErrBroken) || len(out.began) > 0 {
+				t.Errorf("got %v and %d bytes", err, out.Len())
+			}
+		})
+	}
+	t.Run("what was not asked for", func(t *testing.T) {
+		b := archiveOf(newBox(map[string]string{"a/b": "", "c": ""}), dir("a/"), file("a/b"), file("c"))
+		if _, _, err := start(t, b, Config{}, exporter(plain)).export(ExportRequest{Paths: []string{"a/b"}}); !errors.Is(err, ErrBroken) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("no tar", func(t *testing.T) {
+		b := newBox(nil)
+		b.archive = func() io.ReadCloser { return io.NopCloser(strings.NewReader(strings.Repeat("no tar", 1000))) }
+		if _, _, err := start(t, b, Config{}, exporter(plain)).export(ExportRequest{}); !errors.Is(err, ErrBroken) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("without end", func(t *testing.T) {
+		var many []tar.Header
+		for i := range 100 {
+			many = append(many, tar.Header{Name: fmt.Sprint(i), Typeflag: tar.TypeFifo})
+		}
+		_, _, err := start(t, archiveOf(newBox(nil), many...), Config{MaxExportEntries: 50}, exporter(plain)).export(ExportRequest{})
+		if !tooLarge("entries", "", 50, 51)(err) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestWhatMayNotLeaveIsDropped(t *testing.T) {
+	b := archiveOf(newBox(nil),
+		tar.Header{Name: "./", Typeflag: tar.TypeDir}, tar.Header{Name: "./a/", Typeflag: tar.TypeDir}, tar.Header{Name: "./a/b", Size: 3},
+		tar.Header{Name: "hard", Linkname: "/etc/passwd", Typeflag: tar.TypeLink}, tar.Header{Name: "pipe", Typeflag: tar.TypeFifo},
+		tar.Header{Name: "disk", Typeflag: tar.TypeBlock}, tar.Header{Name: "tty", Typeflag: tar.TypeChar},
+		tar.Header{Name: `..\..\evil`, Size: 5}, tar.Header{Name: `C:\evil`}, tar.Header{Name: `\evil`}, tar.Header{Name: `fine\name`},
+		link("l", `..\..\x`), link("a/l", "/etc"), link("a/m", "b"),
+	)
+	c, done, err := start(t, b, Config{}, exporter(plain)).export(ExportRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(tarOf(t, c.Bytes())), `map[a:/ a/b:xxx a/m:-> b fine\name:]`; got != want || done.Dropped != 9 {
+		t.Errorf("got %s and %d dropped, want %s", got, done.Dropped, want)
+	}
+}
+
+func TestLinksLeaveOnlyWhenTheyStayInAnyCompany(t *testing.T) {
+	for _, c := range []struct {
+		name, target string
+		leads        bool
+	}{
+		{"l", "a", false},
+		{"l", "./a/b/", false},
+		{"l", "l", false},
+		{"a/b/l", "../x", false},
+		{"a/b/l", "../../x/y", false},
+		{"a/b/l", "../..", false},
+		{"a/l", "..b/c..", false},
+		{"l", "", true},
+		{"l", "/etc/passwd", true},
+		{"l", "/workspace/a", true},
+		{"l", "..", true},
+		{"l", "../workspace/a", true},
+		{"a/l", "../../x", true},
+		{"a/l", ".././../x", true},
+		{"l", "a/../b", true}, // a could be a link
+		{"x/y/e", "q/../../z", true},
+		{"l", "a/..", true},
+		{"l", "a\x00b", true},
+		{"l", `..\x`, true},
+		{"l", `a/..\..\x`, true},
+		{"l", `C:\x`, true},
+		{"l", `a\b`, false},
+		{"l", strings.Repeat("x/", 3000), true},
+	} {
+		if got := leads(c.name, c.target); got != c.leads {
+			t.Errorf("%s -> %q: got %v", c.name, c.target, got)
+		}
+	}
+}
+
+func TestWhatDiffersFromItsAnnouncementIsJudgedAnew(t *testing.T) {
+	at := func(content string) item { return item{kind: agent.EntryFile, content: content, mod: modified} }
+	for name, c := range map[string]struct {
+		change func(*box)
+		denied string
+		want   func(error) bool
+	}{
+		"grown within the limit":     {func(b *box) { b.items["f"] = at("123456") }, "", is(nil)},
+		"grown over the limit":       {func(b *box) { b.items["f"] = at("12345678901") }, "", isOverLimit("max_bytes")},
+		"new within the limit":       {func(b *box) { b.items["new"] = at("1") }, "", is(nil)},
+		"new and too large":          {func(b *box) { b.items["new"] = at("1234567") }, "", isOverLimit("max_bytes")},
+		"new and denied":             {func(b *box) { b.items["new"] = at("1") }, "read new", isRefused},
+		"one too many":               {func(b *box) { b.put("x", ""); b.put("y", ""); b.put("z", "") }, "", isOverLimit("max_entries")},
+		"a link by now":              {func(b *box) { b.put("f@", "g") }, "", is(nil)},
+		"smaller, gone or as it was": {func(b *box) { b.items["f"] = at("1"); delete(b.items, "g") }, "", is(nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(map[string]string{"f": "12345", "g": ""})
+			b.beforeArchive = func() { c.change(b) }
+			r := start(t, b, Config{}, exporter(plain))
+			r.gates.maxBytes, r.gates.maxEntries = 10, 4
+			if c.denied != "" {
+				r.gates.denied[c.denied] = true
+			}
+			out, _, err := r.export(ExportRequest{})
+			if !c.want(err) {
+				t.Fatalf("got %v", err)
+			}
+			if err != nil {
+				return
+			}
+			want := map[string]string{}
+			for p, i := range b.items {
+				want[p] = i.content
+				if i.kind == agent.EntrySymlink {
+					want[p] = "-> " + i.target
+				}
+			}
+			if got := tarOf(t, out.Bytes()); !maps.Equal(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
 }

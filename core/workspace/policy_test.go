@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/agcluster/agcluster/core/event"
 	"github.com/agcluster/agcluster/core/guard"
 	"github.com/agcluster/agcluster/core/policy"
+	"github.com/agcluster/agcluster/core/policy/policytest"
 	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/plugins/sdk/plugintest"
@@ -68,10 +68,8 @@ func realGates(tb testing.TB, s *sessions) *guard.Files {
 	for _, name := range []string{"archive", "path"} {
 		dir := filepath.Join("..", "..", "policies", name)
 		out := filepath.Join(tb.TempDir(), name+".wasm")
-		cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", out, "./"+dir)
-		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
-		if b, err := cmd.CombinedOutput(); err != nil {
-			tb.Fatalf("building %s: %v\n%s", dir, err, b)
+		if err := policytest.Build(out, dir); err != nil {
+			tb.Fatal(err)
 		}
 		code, codeErr := os.ReadFile(out)
 		manifest, err := os.ReadFile(filepath.Join(dir, "policy.yaml"))

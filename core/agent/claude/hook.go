@@ -157,7 +157,7 @@ func (r controlRequest) hook() (hookInput, error) {
 		return hookInput{ToolName: r.ToolName, ToolUseID: r.ToolUseID, ToolInput: r.Input, AgentID: r.AgentID}, nil
 	case "hook_callback":
 	default:
-		return hookInput{}, fmt.Errorf("unsupported request %q", readable(r.Subtype))
+		return hookInput{}, fmt.Errorf("unsupported request %q", agent.Line(r.Subtype))
 	}
 	var in hookInput
 	if err := json.Unmarshal(r.Input, &in); err != nil {
@@ -177,7 +177,7 @@ func (r controlRequest) hook() (hookInput, error) {
 		}
 		in.Response = text
 	default:
-		return in, fmt.Errorf("%w %q", errHook, readable(r.CallbackID))
+		return in, fmt.Errorf("%w %q", errHook, agent.Line(r.CallbackID))
 	}
 	return in, nil
 }

@@ -3,6 +3,7 @@ package claude
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ type reply struct {
 
 // start runs the CLI; receive gets its messages, in order, on one goroutine.
 func start(cfg Config, spec agent.SessionSpec, receive func(*process, *turn, message), log *zap.Logger) (*process, error) {
-	mark := randomHex(16)
+	mark := rand.Text()
 	args, resumed, err := arguments(cfg, spec)
 	if err != nil {
 		return nil, fmt.Errorf("starting Claude Code: %w", err)
@@ -234,7 +235,7 @@ func (p *process) answer(raw json.RawMessage) {
 		return
 	}
 	if r.Subtype != "success" {
-		ch <- reply{err: fmt.Errorf("refused by Claude Code: %s", readable(r.Error))}
+		ch <- reply{err: fmt.Errorf("refused by Claude Code: %s", agent.Line(r.Error))}
 		return
 	}
 	ch <- reply{body: r.Response}
@@ -365,7 +366,7 @@ func (p *process) close() {
 
 // lastWords is the end of stderr, ready to be put after an error message.
 func (p *process) lastWords() string {
-	if s := readable(p.stderr.String()); s != "" {
+	if s := agent.Line(p.stderr.String()); s != "" {
 		return ": " + s
 	}
 	return ""

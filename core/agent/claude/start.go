@@ -2,8 +2,6 @@ package claude
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,17 +23,6 @@ const (
 	// markName is an environment variable that every descendant of a CLI carries, so that they can be found when it died.
 	markName = "AGCLUSTER_RUN"
 )
-
-func randomHex(n int) string {
-	b := make([]byte, n)
-	rand.Read(b) // crypto/rand.Read never fails since Go 1.24
-	return hex.EncodeToString(b)
-}
-
-func newUUID() string {
-	h := randomHex(16)
-	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-8" + h[17:20] + "-" + h[20:]
-}
 
 // arguments is the CLI's argv, and whether it takes up a transcript.
 func arguments(cfg Config, spec agent.SessionSpec) ([]string, bool, error) {

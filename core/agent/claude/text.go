@@ -29,17 +29,6 @@ func (t *tail) String() string {
 	return string(t.b)
 }
 
-// readable makes a text from the sandbox fit for a log line: valid and on one line.
-func readable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	return strings.Join(strings.Fields(s), " ")
-}
-
 // cut bounds a text to limit bytes, at the border of a character, and says so in it.
 func cut(s string, limit int) string {
 	if len(s) <= limit {

@@ -36,7 +36,7 @@ func (t *turn) translate(m message) {
 		err = t.result(m)
 	}
 	if err != nil {
-		t.log.Warn("reading a message of Claude Code", zap.String("type", readable(m.Type)), zap.Error(err))
+		t.log.Warn("reading a message of Claude Code", zap.String("type", agent.Line(m.Type)), zap.Error(err))
 	}
 }
 
@@ -242,7 +242,7 @@ func text(raw json.RawMessage) string {
 		if b.Type == "text" {
 			s += b.Text
 		} else {
-			s += "[" + readable(b.Type) + "]"
+			s += "[" + agent.Line(b.Type) + "]"
 		}
 	}
 	return s
@@ -254,7 +254,7 @@ func (t *turn) modelError(kind, text string) {
 	if kind == "authentication_failed" {
 		code = kind
 	}
-	t.emit(event.Error{Code: code, Message: cut(readable(text), maxError)})
+	t.emit(event.Error{Code: code, Message: cut(agent.Line(text), maxError)})
 }
 
 func (t *turn) result(m message) error {
@@ -289,7 +289,7 @@ func (t *turn) result(m message) error {
 			for _, e := range r.Errors {
 				detail += " " + e
 			}
-			t.emit(event.Error{Code: "model_error", Message: cut(readable(m.Subtype+": "+detail), maxError)})
+			t.emit(event.Error{Code: "model_error", Message: cut(agent.Line(m.Subtype+": "+detail), maxError)})
 		}
 	}
 	t.complete <- c

@@ -8,7 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/event"
+	"github.com/google/uuid"
 )
 
 // maxError bounds the text of an Error event, in bytes.
@@ -55,7 +57,7 @@ type turn struct {
 
 func newTurn(ctx context.Context, sink Sink, log *zap.Logger) *turn {
 	t := &turn{
-		id: newUUID(), sink: sink, log: log, interrupted: make(chan struct{}), complete: make(chan event.Complete, 1),
+		id: uuid.NewString(), sink: sink, log: log, interrupted: make(chan struct{}), complete: make(chan event.Complete, 1),
 		names: map[string]string{}, todos: map[string][]event.Todo{},
 		parents: map[string]string{}, agents: map[string]string{}, ids: map[string]string{}, replaced: map[string]string{},
 	}
@@ -102,7 +104,7 @@ func (t *turn) failed(code string, err error) event.Complete {
 	if t.wasInterrupted() {
 		return event.Complete{Status: event.CompleteInterrupted}
 	}
-	t.emit(event.Error{Code: code, Message: cut(readable(err.Error()), maxError)})
+	t.emit(event.Error{Code: code, Message: cut(agent.Line(err.Error()), maxError)})
 	return event.Complete{Status: event.CompleteFailed}
 }
 

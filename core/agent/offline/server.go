@@ -264,11 +264,7 @@ func errorType(status int) string {
 }
 
 // identifier must be unique: with a constant message id the CLI drops later tool calls.
-func identifier(prefix string) string {
-	b := make([]byte, 12)
-	rand.Read(b)
-	return prefix + hex.EncodeToString(b)
-}
+func identifier(prefix string) string { return prefix + rand.Text() }
 
 var _ http.Handler = (*Server)(nil)
 

@@ -170,7 +170,7 @@ func TestIDsAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for range 20 {
 		_, b := post(t, url+"/v1/messages", said("everything", true))
-		for _, id := range regexp.MustCompile(`(msg|toolu)_[0-9a-f]+`).FindAllString(string(b), -1) {
+		for _, id := range regexp.MustCompile(`(msg|toolu)_[A-Z2-7]+`).FindAllString(string(b), -1) {
 			if seen[id] {
 				t.Errorf("%s came twice", id)
 			}

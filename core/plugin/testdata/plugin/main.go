@@ -38,7 +38,7 @@ func main() {
 	case "broken":
 		cfg.Description.OptionsSchema = json.RawMessage(`{"type":`)
 	case "mute": // never says where it listens
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // until the host kills it
 	case "dead":
 		fmt.Fprintln(os.Stderr, "I can't live here")
 		os.Exit(3)

@@ -42,7 +42,7 @@ func evaluate(_, n uint32) uint64 {
 			}
 		}
 	case does("sleep"):
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // a guest must not make the host wait
 	case does("hog"):
 		for {
 			b := make([]byte, 1<<20)

@@ -45,7 +45,7 @@ func answer(r request) any {
 			"serverInfo": object{"name": "tiny", "version": "1"},
 		}
 	case "tools/list":
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond) // slow on purpose: a first turn that did not wait would miss the tools
 		schema := object{"type": "object", "properties": object{}}
 		return object{"tools": []any{
 			object{"name": "tell", "description": "Tells.", "inputSchema": schema},

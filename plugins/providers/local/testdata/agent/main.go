@@ -43,7 +43,7 @@ func serve() error {
 	case "fail":
 		return fmt.Errorf("told to fail\x1b[31m with a token of %d bytes", len(token))
 	case "hang":
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // until the provider kills it
 	}
 	listener, err := net.Listen("unix", strings.TrimPrefix(os.Getenv("AGCLUSTER_LISTEN"), "unix:"))
 	if err != nil {
