@@ -117,6 +117,12 @@ func (c *Client) Configure(ctx context.Context, spec SessionSpec) error {
 	return c.json(ctx, http.MethodPost, "/v1/session", nil, spec, nil)
 }
 
+// Prepare starts a CLI that waits for a session and returns when it is ready; Configure takes it. Only spec.Early is looked at. It
+// fails with ErrConflict once a session is configured.
+func (c *Client) Prepare(ctx context.Context, spec SessionSpec) error {
+	return c.json(ctx, http.MethodPost, "/v1/spare", nil, spec.Early(), nil)
+}
+
 // Interrupt asks the running turn to end; its stream says when it has. It fails with ErrNoTurn when none runs.
 func (c *Client) Interrupt(ctx context.Context) error {
 	return c.json(ctx, http.MethodPost, "/v1/turns/interrupt", nil, nil, nil)

@@ -5,6 +5,9 @@ package agent
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/agcluster/agcluster/core/event"
@@ -31,6 +34,33 @@ type SessionSpec struct {
 	Env            map[string]string `json:"env,omitempty"`
 	// Cwd is absolute and within /workspace.
 	Cwd string `json:"cwd"`
+}
+
+// BuiltinTools lists the tools that the CLI must be started with: the session's and its sub-agents', because its tool set bounds
+// both. MCP tools come with their servers.
+func (s SessionSpec) BuiltinTools() []string {
+	var tools []string
+	add := func(names []string) {
+		for _, n := range names {
+			if !strings.HasPrefix(n, "mcp__") && !slices.Contains(tools, n) {
+				tools = append(tools, n)
+			}
+		}
+	}
+	add(s.Tools)
+	for _, name := range slices.Sorted(maps.Keys(s.Agents)) {
+		add(s.Agents[name].Tools)
+	}
+	return tools
+}
+
+// Early is the part of a spec that the CLI must be told when it starts: what a spare is prepared with, for any session of equal
+// Early. The transcript is the spare's own.
+func (s SessionSpec) Early() SessionSpec {
+	return SessionSpec{
+		TranscriptID: s.TranscriptID, Model: s.Model, Tools: s.BuiltinTools(), PermissionMode: s.PermissionMode, MaxTurns: s.MaxTurns,
+		SettingSources: s.SettingSources, Env: s.Env, Cwd: s.Cwd,
+	}
 }
 
 // SystemPrompt is either the CLI's own with something appended, or a replacement.
@@ -115,11 +145,19 @@ type Health struct {
 	Status string `json:"status"`
 	// Version of the agent server.
 	Version string `json:"version"`
-	// CLI is "none", "running" or "exited".
+	// CLI is one of the states below.
 	CLI string `json:"cli"`
 	// Turn is the turn that runs, 0 when none does.
 	Turn int64 `json:"turn"`
 }
+
+// The states of a CLI. A spare runs and waits for a session.
+const (
+	CLINone    = "none"
+	CLISpare   = "spare"
+	CLIRunning = "running"
+	CLIExited  = "exited"
+)
 
 // EntryType says what a tree entry is.
 type EntryType string

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -16,14 +17,24 @@ import (
 
 // Sandbox is one running sandbox with its agent client and its tunnel.
 type Sandbox struct {
-	pool      *Pool
-	id        string
-	sessionID string
-	volume    string
-	provider  sdk.Provider
-	client    *agent.Client
-	limits    map[string]string
+	pool *Pool
+	id   string
+	// sessionID is empty while it is a spare.
+	sessionID    string
+	volume       string
+	providerName string
+	provider     sdk.Provider
+	client       *agent.Client
+	limits       map[string]string
+	// transcript is the id that its CLI was started with; empty until one was. start says how that was.
+	transcript string
+	start      session.Start
+	// born and memory are a spare's: since when it is ready, and what it used then, in bytes.
+	born   time.Time
+	memory int64
 
+	// run ends when the sandbox is closed.
+	run       context.Context //nolint:containedctx // it is the sandbox's own
 	stop      context.CancelFunc
 	gone      chan struct{}
 	goneOnce  sync.Once
@@ -38,21 +49,29 @@ var _ session.Sandbox = (*Sandbox)(nil)
 // Agent implements session.Sandbox.
 func (s *Sandbox) Agent() session.Agent { return s.client }
 
-// Limits implements session.Sandbox.
-func (s *Sandbox) Limits() map[string]string { return s.limits }
+// Configure implements session.Sandbox.
+func (s *Sandbox) Configure(ctx context.Context, spec agent.SessionSpec, queued func(position int)) error {
+	free, err := s.pool.admission.enter(ctx, queued)
+	if err != nil {
+		return fmt.Errorf("waiting to start Claude Code: %w", err)
+	}
+	defer free()
+	return s.client.Configure(ctx, spec)
+}
+
+// Info implements session.Sandbox.
+func (s *Sandbox) Info() session.SandboxInfo {
+	info := session.SandboxInfo{Volume: s.volume, TranscriptID: s.transcript, Limits: s.limits, Start: s.start}
+	select {
+	case <-s.gone:
+		info.Lost = s.reason
+	default:
+	}
+	return info
+}
 
 // Gone implements session.Sandbox.
 func (s *Sandbox) Gone() <-chan struct{} { return s.gone }
-
-// Reason implements session.Sandbox. It is empty until Gone is closed.
-func (s *Sandbox) Reason() string {
-	select {
-	case <-s.gone:
-		return s.reason
-	default:
-		return ""
-	}
-}
 
 func (s *Sandbox) lost(reason string) {
 	s.goneOnce.Do(func() {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +49,11 @@ type Config struct {
 	Image string
 	// PIDs limits the processes of a sandbox; 0 is the provider's default.
 	PIDs int64
+	// Slots is how many starts go on at the same time; 0 is the number of cores. Queue is how many more may wait; 0 is none.
+	Slots int
+	Queue int
+	// Spares says which spares to keep; the zero value keeps none.
+	Spares SpareConfig
 }
 
 // Handlers returns what a session's tunnel reaches, by the first byte of a stream (agent.TunnelGateway, …).
@@ -59,7 +65,14 @@ type Pool struct {
 	generation string
 	providers  func(ctx context.Context, name string) (sdk.Provider, error)
 	handlers   Handlers
+	volumes    Volumes
 	log        *zap.Logger
+	admission  *admission
+	spares     *spares
+
+	// ctx ends when the pool is closed.
+	ctx    context.Context //nolint:containedctx // it is the pool's own
+	cancel context.CancelFunc
 
 	mu    sync.Mutex
 	boxes map[string]*Sandbox
@@ -72,11 +85,20 @@ type Pool struct {
 var _ session.Sandboxes = (*Pool)(nil)
 
 // New returns a Pool over provider plugins.
-func New(cfg Config, providers func(context.Context, string) (sdk.Provider, error), handlers Handlers, log *zap.Logger) *Pool {
-	return &Pool{
-		cfg: cfg, generation: rand.Text(), providers: providers, handlers: handlers, log: log,
+func New(
+	cfg Config, providers func(context.Context, string) (sdk.Provider, error), volumes Volumes, handlers Handlers, log *zap.Logger,
+) *Pool {
+	if cfg.Slots <= 0 {
+		cfg.Slots = runtime.NumCPU()
+	}
+	p := &Pool{
+		cfg: cfg, generation: rand.Text(), providers: providers, handlers: handlers, volumes: volumes, log: log,
 		boxes: map[string]*Sandbox{}, orphans: map[string]orphan{}, closed: make(chan struct{}),
 	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.spares = newSpares(p, cfg.Spares)
+	p.admission = newAdmission(cfg.Slots, cfg.Queue, p.spares.kick)
+	return p
 }
 
 // Sweep destroys every sandbox of this host that an earlier run left with the named provider, and says how many there were. It goes
@@ -119,54 +141,118 @@ func (p *Pool) enter() (leave func(), err error) {
 	}
 }
 
-// Start implements session.Sandboxes.
+// Start implements session.Sandboxes. A spare needs no slot: what it still has to do takes milliseconds.
 func (p *Pool) Start(ctx context.Context, spec session.SandboxSpec) (session.Sandbox, error) {
 	leave, err := p.enter()
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	if err := p.bury(ctx, spec.Volume); err != nil {
-		return nil, err
+	warm, reason := p.spares.claim(ctx, spec)
+	if warm != nil {
+		return warm, nil
 	}
-	provider, err := p.providers(ctx, spec.Provider)
+	free, err := p.admission.enter(ctx, spec.Queued)
+	if err != nil {
+		return nil, fmt.Errorf("waiting to start a sandbox: %w", err)
+	}
+	defer free()
+	s, err := p.cold(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	resources, err := p.resources(spec.Limits)
+	s.start = session.Start{Kind: session.StartCold, Reason: reason}
+	return s, nil
+}
+
+// cold makes a sandbox for a session, and starts its CLI if the session wants one. The caller holds a slot.
+func (p *Pool) cold(ctx context.Context, spec session.SandboxSpec) (*Sandbox, error) {
+	s, err := p.create(ctx, spec.Provider, spec.Volume, spec.SessionID, spec.Limits)
 	if err != nil {
 		return nil, err
+	}
+	if err := p.serve(s, spec.SessionID); err != nil {
+		return nil, errors.Join(err, p.discard(ctx, s, spec.Volume == ""))
+	}
+	if spec.Agent != nil {
+		s.transcript = spec.Agent.TranscriptID
+		if err := s.client.Configure(ctx, *spec.Agent); err != nil {
+			// Half started is of no use to anybody, and the next try may do better in a new one.
+			return nil, errors.Join(fmt.Errorf("starting Claude Code: %w", err), p.discard(ctx, s, spec.Volume == ""))
+		}
+	}
+	return s, nil
+}
+
+// create makes a sandbox whose agent server answers, on a new volume if volume is empty. When it fails, nothing is left.
+func (p *Pool) create(
+	ctx context.Context, name, volume, sessionID string, limits preset.ResourceLimits,
+) (s *Sandbox, err error) {
+	if err := p.bury(ctx, volume); err != nil {
+		return nil, err
+	}
+	provider, err := p.providers(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := p.resources(limits)
+	if err != nil {
+		return nil, err
+	}
+	if volume == "" {
+		if volume, err = p.newVolume(ctx, name); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, p.abandon(ctx, name, volume))
+			}
+		}()
 	}
 	token := rand.Text()
 	req := sdk.CreateRequest{
-		ID: "sb-" + strings.ToLower(rand.Text()), Volume: spec.Volume, Image: p.cfg.Image, Token: token, Resources: resources,
-		Labels: map[string]string{LabelHost: p.cfg.HostID, LabelSession: spec.SessionID, LabelGeneration: p.generation},
+		ID: "sb-" + strings.ToLower(rand.Text()), Volume: volume, Image: p.cfg.Image, Token: token, Resources: resources,
+		Labels: map[string]string{LabelHost: p.cfg.HostID, LabelSession: sessionID, LabelGeneration: p.generation},
 	}
 	made, err := provider.Create(ctx, req)
 	if err != nil {
 		// The answer may have been lost after the deed.
-		return nil, errors.Join(fmt.Errorf("starting a sandbox: %w", err), p.destroy(ctx, provider, req.ID, spec.Volume))
+		return nil, errors.Join(fmt.Errorf("starting a sandbox: %w", err), p.destroy(ctx, provider, req.ID, volume))
 	}
 	client, err := agent.NewClient(agent.Endpoint{URL: made.Endpoint.URL, Headers: made.Endpoint.Headers}, token, p.log)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), p.destroy(ctx, provider, req.ID, spec.Volume))
+		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), p.destroy(ctx, provider, req.ID, volume))
 	}
 	healthy, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	if _, err := client.Health(healthy); err != nil {
 		client.Close()
-		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), p.destroy(ctx, provider, req.ID, spec.Volume))
+		return nil, errors.Join(fmt.Errorf("reaching the agent server: %w", err), p.destroy(ctx, provider, req.ID, volume))
 	}
 	run, stop := context.WithCancel(context.Background())
-	s := &Sandbox{
-		pool: p, id: req.ID, sessionID: spec.SessionID, volume: spec.Volume, provider: provider, client: client,
-		limits: made.Limits, stop: stop, gone: make(chan struct{}), closed: make(chan struct{}),
-	}
+	return &Sandbox{
+		pool: p, id: req.ID, volume: volume, providerName: name, provider: provider, client: client, limits: made.Limits,
+		run: run, stop: stop, gone: make(chan struct{}), closed: make(chan struct{}),
+	}, nil
+}
+
+// serve binds a sandbox to its session: from here on the pool knows it, and its tunnel is the session's.
+func (p *Pool) serve(s *Sandbox, sessionID string) error {
+	s.sessionID = sessionID
 	if !p.add(s) {
-		return nil, errors.Join(errClosed, s.Close(ctx))
+		return errClosed
 	}
-	p.work.Go(func() { s.keepTunnel(run, p.handlers(spec.SessionID)) })
-	return s, nil
+	p.work.Go(func() { s.keepTunnel(s.run, p.handlers(sessionID)) })
+	return nil
+}
+
+// discard removes a sandbox that serves nobody, and its volume if that is nobody's either.
+func (p *Pool) discard(ctx context.Context, s *Sandbox, withVolume bool) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := s.Close(ctx); err != nil || !withVolume {
+		return err
+	}
+	return p.abandon(ctx, s.providerName, s.volume)
 }
 
 // add makes s known, unless the pool has been closed meanwhile: Close would not see it.
@@ -201,18 +287,6 @@ func (p *Pool) resources(l preset.ResourceLimits) (sdk.Resources, error) {
 	return r, nil
 }
 
-// RemoveVolume implements session.Sandboxes.
-func (p *Pool) RemoveVolume(ctx context.Context, name, volume string) error {
-	if err := p.bury(ctx, volume); err != nil {
-		return err
-	}
-	provider, err := p.providers(ctx, name)
-	if err != nil {
-		return err
-	}
-	return provider.Destroy(ctx, sdk.DestroyRequest{Volume: volume})
-}
-
 // Client returns the agent client of a session that has a sandbox now.
 func (p *Pool) Client(sessionID string) (*agent.Client, bool) {
 	p.mu.Lock()
@@ -233,6 +307,7 @@ func (p *Pool) Count() int {
 
 // Close removes every sandbox that is still there and waits for what the pool started, until ctx ends. It is safe to call twice.
 func (p *Pool) Close(ctx context.Context) error {
+	p.cancel()
 	p.mu.Lock()
 	select {
 	case <-p.closed:
@@ -244,17 +319,24 @@ func (p *Pool) Close(ctx context.Context) error {
 		left = append(left, s)
 	}
 	p.mu.Unlock()
+	spares := p.spares.takeAll()
 	done := make(chan error, 1)
 	go func() {
-		errs := make([]error, len(left))
+		errs := make([]error, len(left)+len(spares))
 		slots := make(chan struct{}, closing)
 		var wg sync.WaitGroup
-		for i, s := range left {
+		remove := func(i int, do func() error) {
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
-				errs[i] = s.Close(ctx)
+				errs[i] = do()
 			})
+		}
+		for i, s := range left {
+			remove(i, func() error { return s.Close(ctx) })
+		}
+		for i, s := range spares {
+			remove(len(left)+i, func() error { return p.discard(ctx, s, true) })
 		}
 		wg.Wait()
 		p.work.Wait()

@@ -81,7 +81,8 @@ func (d *Driver) acquire(ctx context.Context) error {
 
 func (d *Driver) release() { <-d.one }
 
-// Start starts the CLI for spec and returns when it is ready. After a failure it may be called again.
+// Start starts the CLI for spec, or takes the spare that Prepare made when it can serve spec, and returns when it is ready. After a
+// failure it may be called again.
 func (d *Driver) Start(ctx context.Context, spec agent.SessionSpec) error {
 	if err := d.acquire(ctx); err != nil {
 		return err
@@ -91,46 +92,74 @@ func (d *Driver) Start(ctx context.Context, spec agent.SessionSpec) error {
 	d.spec = &spec
 	d.mu.Unlock()
 	p, err := d.ready(ctx)
-	if err == nil && spec.Resume && !p.resumed {
+	if err == nil && spec.Resume && !p.plan.resumed {
 		d.log.Warn("there is no transcript to resume: the session begins anew", zap.String("transcript", spec.TranscriptID))
 	}
 	return err
 }
 
-// State is "none", "running" or "exited".
+// State is how the CLI is, as agent.Health has it.
 func (d *Driver) State() string {
 	d.mu.Lock()
-	p := d.proc
+	p, spare := d.proc, d.spec == nil
 	d.mu.Unlock()
 	switch {
 	case p == nil:
-		return "none"
+		return agent.CLINone
 	case p.exited():
-		return "exited"
+		return agent.CLIExited
+	case spare:
+		return agent.CLISpare
 	default:
-		return "running"
+		return agent.CLIRunning
 	}
 }
 
 // ready returns the running CLI, after starting it if there is none. The caller holds one.
 func (d *Driver) ready(ctx context.Context) (*process, error) {
 	d.mu.Lock()
-	p, spec, closed := d.proc, d.spec, d.closed
+	p, spec := d.proc, d.spec
 	d.mu.Unlock()
-	switch {
-	case closed:
-		return nil, errClosed
-	case spec == nil:
+	if spec == nil {
 		return nil, errors.New("no session is configured")
-	case p != nil && !p.exited():
-		return p, nil
 	}
-	if p != nil {
-		p.close()
+	if p != nil && p.introduced && !p.exited() {
+		return p, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.StartTimeout)
 	defer cancel()
-	next, err := start(d.cfg, *spec, d.receive, d.log)
+	plan, err := draw(d.cfg, *spec)
+	if err != nil {
+		return nil, fmt.Errorf("starting Claude Code: %w", err)
+	}
+	if p == nil || p.exited() || !p.plan.equal(plan) {
+		if p != nil && !p.introduced && !p.exited() {
+			d.log.Warn("the spare can't serve the session: starting another")
+		}
+		if p, err = d.begin(plan); err != nil {
+			return nil, err
+		}
+	}
+	if err := introduce(ctx, p, *spec); err != nil {
+		p.close()
+		return nil, fmt.Errorf("starting Claude Code: %w%s", err, p.lastWords())
+	}
+	p.introduced = true
+	return p, nil
+}
+
+// begin starts a CLI in the place of the one before, if any. The caller holds one.
+func (d *Driver) begin(plan blueprint) (*process, error) {
+	d.mu.Lock()
+	old, closed := d.proc, d.closed
+	d.mu.Unlock()
+	if closed {
+		return nil, errClosed
+	}
+	if old != nil {
+		old.close()
+	}
+	next, err := start(d.cfg.Binary, plan, d.receive, d.log)
 	if err != nil {
 		return nil, err
 	}
@@ -141,10 +170,6 @@ func (d *Driver) ready(ctx context.Context) (*process, error) {
 	if closed {
 		next.close()
 		return nil, errClosed
-	}
-	if err := introduce(ctx, next, *spec); err != nil {
-		next.close()
-		return nil, fmt.Errorf("starting Claude Code: %w%s", err, next.lastWords())
 	}
 	return next, nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -38,8 +39,9 @@ type process struct {
 	stderr tail
 	// work counts the hooks that are being answered.
 	work sync.WaitGroup
-	// resumed says that an earlier transcript was taken up.
-	resumed bool
+	plan blueprint
+	// introduced says that it knows its session; until then it is a spare. Guarded by Driver.one.
+	introduced bool
 
 	writes chan write
 	// done is closed when the CLI and its children are gone and all that it said has been received; exit says why.
@@ -69,18 +71,14 @@ type reply struct {
 }
 
 // start runs the CLI; receive gets its messages, in order, on one goroutine.
-func start(cfg Config, spec agent.SessionSpec, receive func(*process, *turn, message), log *zap.Logger) (*process, error) {
+func start(binary string, plan blueprint, receive func(*process, *turn, message), log *zap.Logger) (*process, error) {
 	mark := rand.Text()
-	args, resumed, err := arguments(cfg, spec)
-	if err != nil {
-		return nil, fmt.Errorf("starting Claude Code: %w", err)
-	}
-	cmd := exec.Command(cfg.Binary, args...) //nolint:noctx // the operator's binary; it outlives any request
-	cmd.Env = environment(cfg, spec, mark)
-	cmd.Dir = spec.Cwd
+	cmd := exec.Command(binary, plan.args...) //nolint:noctx // the operator's binary; it outlives any request
+	cmd.Env = append(slices.Clone(plan.env), markName+"="+mark)
+	cmd.Dir = plan.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := &process{
-		cmd: cmd, mark: mark, log: log, resumed: resumed, writes: make(chan write), done: make(chan struct{}),
+		cmd: cmd, mark: mark, log: log, plan: plan, writes: make(chan write), done: make(chan struct{}),
 		waiting: map[string]chan reply{}, asks: map[string]context.CancelFunc{},
 	}
 	// Pipes of our own: with those of exec.Cmd, a child that holds one open would hide that the CLI is gone.

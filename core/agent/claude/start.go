@@ -24,6 +24,23 @@ const (
 	markName = "AGCLUSTER_RUN"
 )
 
+// blueprint is what a CLI can't be told any more once it runs. A spare serves a session whose blueprint is its own.
+type blueprint struct {
+	args, env []string
+	dir       string
+	// resumed says that an earlier transcript is taken up.
+	resumed bool
+}
+
+func draw(cfg Config, spec agent.SessionSpec) (blueprint, error) {
+	args, resumed, err := arguments(cfg, spec)
+	return blueprint{args: args, env: environment(cfg, spec), dir: spec.Cwd, resumed: resumed}, err
+}
+
+func (b blueprint) equal(other blueprint) bool {
+	return b.dir == other.dir && slices.Equal(b.args, other.args) && slices.Equal(b.env, other.env)
+}
+
 // arguments is the CLI's argv, and whether it takes up a transcript.
 func arguments(cfg Config, spec agent.SessionSpec) ([]string, bool, error) {
 	if !isUUID(spec.TranscriptID) {
@@ -40,7 +57,7 @@ func arguments(cfg Config, spec agent.SessionSpec) ([]string, bool, error) {
 		"--permission-prompt-tool", "stdio", "--strict-mcp-config",
 		"--settings", settings,
 		"--setting-sources=" + strings.Join(spec.SettingSources, ","),
-		"--tools=" + strings.Join(builtin(spec), ","),
+		"--tools=" + strings.Join(spec.BuiltinTools(), ","),
 	}
 	if spec.Model != "" {
 		args = append(args, "--model="+spec.Model)
@@ -81,24 +98,6 @@ func isUUID(s string) bool {
 	return err == nil && ok
 }
 
-// builtin lists the tools to name in argv: the session's and its sub-agents', because --tools bounds both; MCP tools come with
-// their servers.
-func builtin(spec agent.SessionSpec) []string {
-	var tools []string
-	add := func(names []string) {
-		for _, n := range names {
-			if !strings.HasPrefix(n, "mcp__") && !slices.Contains(tools, n) {
-				tools = append(tools, n)
-			}
-		}
-	}
-	add(spec.Tools)
-	for _, name := range slices.Sorted(maps.Keys(spec.Agents)) {
-		add(spec.Agents[name].Tools)
-	}
-	return tools
-}
-
 func configDir(cfg Config) string {
 	if dir := cfg.Env["CLAUDE_CONFIG_DIR"]; dir != "" {
 		return dir
@@ -136,8 +135,8 @@ func fixed(cfg Config) map[string]string {
 	return env
 }
 
-// environment is the CLI's whole environment: the driver's own settings win over the session's, which win over the base.
-func environment(cfg Config, spec agent.SessionSpec, mark string) []string {
+// environment is the CLI's whole environment but the mark: the driver's own settings win over the session's, which win over the base.
+func environment(cfg Config, spec agent.SessionSpec) []string {
 	env := maps.Clone(cfg.Env)
 	maps.Copy(env, spec.Env)
 	maps.DeleteFunc(env, func(k, _ string) bool {
@@ -153,7 +152,6 @@ func environment(cfg Config, spec agent.SessionSpec, mark string) []string {
 	env["HOME"] = cfg.Env["HOME"]
 	// Without it the CLI refuses bypassPermissions to root.
 	env["IS_SANDBOX"] = "1"
-	env[markName] = mark
 	list := make([]string, 0, len(env))
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])

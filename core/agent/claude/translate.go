@@ -69,7 +69,7 @@ func (t *turn) system(m message) error {
 	}
 	init := event.Init{
 		Model: s.Model, Tools: s.Tools, Agents: s.Agents, PermissionMode: s.Mode, Cwd: s.Cwd, CLIVersion: s.Version,
-		Resumed: t.proc.resumed,
+		Resumed: t.proc.plan.resumed,
 	}
 	for _, x := range s.MCP {
 		init.MCPServers = append(init.MCPServers, event.MCP{Name: x.Name, Status: x.Status})

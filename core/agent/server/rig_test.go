@@ -39,11 +39,20 @@ type fakeDriver struct {
 
 	mu      sync.Mutex
 	started []agent.SessionSpec
-	turns   int
-	closed  bool
+	// prepared are the specs of spares.
+	prepared []agent.SessionSpec
+	turns    int
+	closed   bool
 }
 
 var _ Driver = (*fakeDriver)(nil)
+
+func (d *fakeDriver) Prepare(_ context.Context, spec agent.SessionSpec) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.prepared = append(d.prepared, spec)
+	return nil
+}
 
 func (d *fakeDriver) Start(ctx context.Context, spec agent.SessionSpec) error {
 	d.mu.Lock()

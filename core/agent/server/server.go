@@ -32,6 +32,7 @@ const (
 
 // Driver runs the agent. claude.Driver is one; its documentation has the contract.
 type Driver interface {
+	Prepare(ctx context.Context, spec agent.SessionSpec) error
 	Start(ctx context.Context, spec agent.SessionSpec) error
 	Turn(ctx context.Context, message string, interrupt <-chan struct{}, sink claude.Sink) event.Complete
 	State() string
@@ -110,6 +111,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /v1/health":           s.health,
+		"POST /v1/spare":           s.prepare,
 		"POST /v1/session":         s.configure,
 		"POST /v1/turns":           s.follow,
 		"POST /v1/turns/interrupt": s.interrupt,

@@ -122,6 +122,29 @@ func envName(name string) bool {
 	return true
 }
 
+// prepare starts an agent that waits for a session.
+func (s *Server) prepare(w http.ResponseWriter, r *http.Request) error {
+	var spec agent.SessionSpec
+	if err := decode(w, r, &spec); err != nil {
+		return err
+	}
+	if err := s.checkSpec(&spec); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	taken := s.session != nil
+	s.mu.Unlock()
+	if taken {
+		return fmt.Errorf("%w: the sandbox is configured for a session already", agent.ErrConflict)
+	}
+	// When the host gives up, so does this: it destroys the sandbox.
+	if err := s.driver.Prepare(r.Context(), spec); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 // configured waits until the agent has started.
 func (s *Server) configured(ctx context.Context) error {
 	s.mu.Lock()
