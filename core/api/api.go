@@ -19,6 +19,7 @@ import (
 	"github.com/agcluster/agcluster/core/plugin"
 	"github.com/agcluster/agcluster/core/policy"
 	"github.com/agcluster/agcluster/core/preset"
+	"github.com/agcluster/agcluster/core/sandbox"
 	"github.com/agcluster/agcluster/core/session"
 )
 
@@ -50,7 +51,7 @@ type Catalog interface {
 type Status interface {
 	Plugins() []plugin.Status
 	Policies() []policy.ModuleInfo
-	Sandboxes() int
+	Pool() sandbox.Status
 }
 
 // Config is what the API needs of its host.

@@ -20,6 +20,7 @@ import (
 	"github.com/agcluster/agcluster/core/plugin"
 	"github.com/agcluster/agcluster/core/policy"
 	"github.com/agcluster/agcluster/core/preset"
+	"github.com/agcluster/agcluster/core/sandbox"
 	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/core/workspace"
 )
@@ -82,7 +83,7 @@ func (f *fake) History(_ context.Context, _ string, after int64, limit int) ([]e
 }
 func (f *fake) Plugins() []plugin.Status      { return nil }
 func (f *fake) Policies() []policy.ModuleInfo { return nil }
-func (f *fake) Sandboxes() int                { return 0 }
+func (f *fake) Pool() sandbox.Status          { return sandbox.Status{} }
 
 type configs struct{ list []preset.Config }
 

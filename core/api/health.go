@@ -10,8 +10,21 @@ type Health struct {
 	Provider   string         `json:"provider" doc:"The default provider."`
 	Offline    bool           `json:"offline" doc:"True when the host's own scripted model answers: any key works."`
 	Sandboxes  int            `json:"sandboxes" doc:"Sandboxes that run now."`
+	Pool       PoolHealth     `json:"pool"`
 	Plugins    []PluginHealth `json:"plugins"`
 	Policies   []PolicyInfo   `json:"policies"`
+}
+
+// PoolHealth is how the warm pool and the queue of starts are.
+type PoolHealth struct {
+	Ready       int   `json:"ready" doc:"Spares: sandboxes whose Claude Code waits for a session."`
+	Starting    int   `json:"starting" doc:"Spares that are being started."`
+	MemoryBytes int64 `json:"memory_bytes" doc:"What the spares used when they became ready."`
+	Warm        int64 `json:"warm" doc:"Starts since the host began that took a spare."`
+	Cold        int64 `json:"cold" doc:"Starts since the host began that did not."`
+	Slots       int   `json:"slots" doc:"Starts that go on at the same time at most."`
+	Waiting     int   `json:"waiting" doc:"Starts that wait for a slot."`
+	Queue       int   `json:"queue" doc:"Starts that may wait."`
 }
 
 // PluginHealth is how a plugin is.
@@ -35,9 +48,13 @@ type PolicyInfo struct {
 type healthOutput struct{ Body Health }
 
 func (a *API) health(context.Context, *struct{}) (*healthOutput, error) {
+	pool := a.Status.Pool()
 	h := Health{
 		Status: "healthy", AgentImage: a.cfg.AgentImage, Version: a.cfg.Version, Provider: a.cfg.Provider, Offline: a.cfg.Offline,
-		Sandboxes: a.Status.Sandboxes(), Plugins: []PluginHealth{}, Policies: []PolicyInfo{},
+		Sandboxes: pool.Sandboxes, Pool: PoolHealth{
+			Ready: pool.Ready, Starting: pool.Starting, MemoryBytes: pool.MemoryBytes, Warm: pool.Warm, Cold: pool.Cold,
+			Slots: pool.Slots, Waiting: pool.Waiting, Queue: pool.Queue,
+		}, Plugins: []PluginHealth{}, Policies: []PolicyInfo{},
 	}
 	for _, p := range a.Status.Plugins() {
 		h.Plugins = append(h.Plugins, PluginHealth{

@@ -36,7 +36,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/configs/", "list-configs", configs, anyone, "List the configurations", handle(a.listConfigs)},
 		{http.MethodGet, "/api/configs/{config_id}", "get-config", configs, anyone, "Get a configuration", handle(a.getConfig)},
 
-		{http.MethodPost, "/api/agents/launch", "launch", sessions, anyone, "Launch an agent", handle(a.launch)},
+		{http.MethodPost, "/api/agents/launch", "launch", sessions, anyone, "Launch an agent", streams(a.launch, launchAnswers)},
 		{http.MethodGet, "/api/agents/sessions", "list-sessions", sessions, anyKey, "List the key's sessions", handle(a.listSessions)},
 		{http.MethodGet, "/api/agents/sessions/{session_id}", "get-session", sessions, owner, "Get a session", handle(a.getSession)},
 		{http.MethodDelete, "/api/agents/sessions/{session_id}", "stop-session", sessions, owner, "Stop a session for good", handle(a.stopSession)},

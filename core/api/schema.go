@@ -71,6 +71,13 @@ func chatAnswers(r huma.Registry, op *huma.Operation) {
 	})
 }
 
+func launchAnswers(r huma.Registry, op *huma.Operation) {
+	answers(op, "The session, when its agent is ready.", map[string]*huma.MediaType{
+		"application/json":  media(r.Schema(reflect.TypeFor[Launched](), true, "Launched")),
+		"text/event-stream": media(r.Schema(reflect.TypeFor[LaunchProgress](), true, "LaunchProgress")),
+	})
+}
+
 func eventAnswers(_ huma.Registry, op *huma.Operation) {
 	answers(op, "Events as they happen.", map[string]*huma.MediaType{"text/event-stream": media(&huma.Schema{Ref: eventRef})})
 }

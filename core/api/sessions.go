@@ -2,116 +2,15 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
-	"reflect"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/agcluster/agcluster/core/event"
-	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
-	"github.com/agcluster/agcluster/plugins/sdk"
 )
-
-// InlineConfig is a configuration in a request, read as strictly as a preset file.
-type InlineConfig struct{ raw json.RawMessage }
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (c *InlineConfig) UnmarshalJSON(b []byte) error {
-	c.raw = append(json.RawMessage(nil), b...)
-	return nil
-}
-
-// Schema implements huma.SchemaProvider.
-func (InlineConfig) Schema(r huma.Registry) *huma.Schema {
-	return r.Schema(reflect.TypeFor[preset.Config](), true, "Config")
-}
-
-// LaunchRequest is the body of POST /api/agents/launch.
-type LaunchRequest struct {
-	APIKey   string                       `json:"api_key" doc:"The Anthropic key the agent works with. It is never stored." writeOnly:"true" maxLength:"512"`
-	ConfigID string                       `json:"config_id,omitempty" doc:"Id of a configuration of GET /api/configs/." maxLength:"64"`
-	Config   *InlineConfig                `json:"config,omitempty" doc:"An inline configuration, instead of config_id."`
-	Provider string                       `json:"provider,omitempty" doc:"Name of a provider plugin; the host's default otherwise." maxLength:"64"`
-	MCPEnv   map[string]map[string]string `json:"mcp_env,omitempty" doc:"Credentials for MCP servers: {server: {VARIABLE: value}}." writeOnly:"true"`
-}
-
-type launchInput struct{ Body LaunchRequest }
-
-// Launched answers a launch.
-type Launched struct {
-	SessionID string `json:"session_id" example:"conv-0f1e2d3c4b5a69788796a5b4c3d2e1f0"`
-	AgentID   string `json:"agent_id" example:"agent-0f1e2d3c4b5a"`
-	ConfigID  string `json:"config_id"`
-	Status    string `json:"status" example:"running"`
-}
-
-type launchOutput struct{ Body Launched }
-
-func (a *API) launch(ctx context.Context, in *launchInput) (*launchOutput, error) {
-	if why := checkKey(in.Body.APIKey); why != "" {
-		return nil, invalid("body.api_key", why)
-	}
-	config, id, err := a.configOf(in.Body)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.checkProvider(in.Body.Provider); err != nil {
-		return nil, err
-	}
-	if err := preset.ValidateMCPEnv(config, in.Body.MCPEnv); err != nil {
-		return nil, a.fieldProblem("body", err)
-	}
-	rec, err := a.Sessions.Launch(ctx, session.LaunchRequest{
-		Key: in.Body.APIKey, Config: config, ConfigID: id, Provider: in.Body.Provider, MCPEnv: in.Body.MCPEnv,
-	})
-	if err != nil {
-		return nil, a.problem(err)
-	}
-	return &launchOutput{Body: Launched{SessionID: rec.ID, AgentID: rec.AgentID, ConfigID: rec.ConfigID, Status: string(rec.Status)}}, nil
-}
-
-func (a *API) checkProvider(name string) error {
-	var known []string
-	for _, p := range a.Status.Plugins() {
-		if p.Kind == sdk.KindProvider {
-			known = append(known, p.Name)
-		}
-	}
-	if name == "" || slices.Contains(known, name) {
-		return nil
-	}
-	return invalid("body.provider", "there is no provider "+clip(name)+"; there are: "+strings.Join(known, ", "))
-}
-
-// configOf finds or reads the configuration to launch. An inline one has no id yet.
-func (a *API) configOf(req LaunchRequest) (preset.Config, string, error) {
-	switch {
-	case req.ConfigID != "" && req.Config != nil:
-		return preset.Config{}, "", invalid("body", "config_id and config are both given; give one of them")
-	case req.ConfigID == "" && req.Config == nil:
-		return preset.Config{}, "", invalid("body", "config_id or config is needed")
-	case req.Config == nil:
-		config, ok := a.Catalog.Get(req.ConfigID)
-		if !ok {
-			return config, "", huma.Error404NotFound("there is no configuration " + clip(req.ConfigID))
-		}
-		return config, config.ID, nil
-	}
-	config, err := preset.ParseJSON(req.Config.raw)
-	if err == nil {
-		config, err = a.Catalog.Complete(config)
-	}
-	if err != nil {
-		return config, "", a.fieldProblem("body.config", err)
-	}
-	return config, "", nil
-}
 
 // Session is a session as the API shows it.
 type Session struct {
@@ -129,6 +28,8 @@ type Session struct {
 	Usage      event.Usage       `json:"usage" doc:"Tokens so far, as the model gateway counted them."`
 	CostUSD    float64           `json:"cost_usd" doc:"So far, as Claude Code reckons it."`
 	Limits     map[string]string `json:"limits,omitempty" doc:"How each resource limit is enforced, as the provider tells it."`
+	Start      string            `json:"start,omitempty" enum:"warm,cold" doc:"How its newest sandbox was started."`
+	StartNote  string            `json:"start_reason,omitempty" doc:"Why that start was cold."`
 }
 
 func shown(rec session.Session) Session {
@@ -136,6 +37,7 @@ func shown(rec session.Session) Session {
 		SessionID: rec.ID, AgentID: rec.AgentID, ConfigID: rec.ConfigID, Status: string(rec.Status), Activity: string(rec.Activity),
 		Reason: rec.Reason, Provider: rec.Provider, Name: rec.Config.Name, CreatedAt: rec.CreatedAt, LastActive: rec.LastActive,
 		Turn: rec.Turn, Usage: rec.Usage, CostUSD: rec.CostUSD, Limits: rec.Limits,
+		Start: string(rec.Start.Kind), StartNote: rec.Start.Reason,
 	}
 }
 

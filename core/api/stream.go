@@ -128,6 +128,15 @@ func (s *sseWriter) event(e event.Event) error {
 	return s.send(s.buf.Bytes())
 }
 
+// data writes v as an event without a number.
+func (s *sseWriter) data(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding an event: %w", err)
+	}
+	return s.write(fmt.Appendf(nil, "data: %s\n\n", b))
+}
+
 func (s *sseWriter) write(b []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

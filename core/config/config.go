@@ -25,6 +25,8 @@ type Config struct {
 	Limits      Limits   `json:"limits"`
 	Defaults    Defaults `json:"defaults"`
 	Session     Session  `json:"session"`
+	Start       Start    `json:"start"`
+	Pool        Pool     `json:"pool"`
 	Guard       Guard    `json:"guard"`
 	Policy      Policy   `json:"policy"`
 	Plugins     Plugins  `json:"plugins"`
@@ -75,6 +77,21 @@ type Session struct {
 	LaunchTimeout    time.Duration `json:"launch_timeout" default:"60s" min:"10ms" max:"1h" doc:"How long a sandbox may take until its agent is ready."`
 	ApprovalTimeout  time.Duration `json:"approval_timeout" default:"5m" min:"10ms" max:"24h" doc:"How long an approval stays open before it becomes deny."`
 	InterruptTimeout time.Duration `json:"interrupt_timeout" default:"10s" min:"10ms" max:"10m" doc:"How long an interrupted turn may take to end before its sandbox is removed."`
+}
+
+// Start bounds how many sandboxes are started at the same time.
+type Start struct {
+	Slots int `json:"slots" default:"0" min:"0" max:"1024" doc:"Starts that go on at the same time; others wait in a queue. 0 is the number of cores."`
+	Queue int `json:"queue" default:"64" min:"0" max:"100000" doc:"Starts that may wait; one more launch is answered with 503 and Retry-After."`
+}
+
+// Pool is the warm pool: sandboxes whose Claude Code waits for a session.
+type Pool struct {
+	Size        int           `json:"size" default:"2" min:"0" max:"1024" doc:"Spares of one configuration that are kept at most, as launches ask for them; 0 keeps none."`
+	Max         int           `json:"max" default:"8" min:"0" max:"10000" doc:"Spares of all configurations together."`
+	MemoryLimit Size          `json:"memory_limit" default:"2g" min:"256m" max:"16t" doc:"Memory of all spares together, as measured when each is ready."`
+	MaxAge      time.Duration `json:"max_age" default:"30m" min:"10ms" max:"720h" doc:"Age at which a spare is replaced, and how long a configuration that nobody launches keeps its spares."`
+	Presets     []string      `json:"presets" default:"" doc:"Configurations that have a spare with the default provider from the start, whether or not one was launched."`
 }
 
 // Guard is the operator's layer of the gates: it comes before what a preset names, and a preset can only narrow it.

@@ -128,10 +128,14 @@ type Verdict struct {
 	Parent    string `json:"parent,omitempty"`
 }
 
+// StatusQueued is the Status of a session whose sandbox waits to be started.
+const StatusQueued = "queued"
+
 // Status says that the session's state changed.
 type Status struct {
-	Status string `json:"status" enum:"starting,running,asleep,failed,stopping"`
-	Reason string `json:"reason,omitempty"`
+	Status   string `json:"status" enum:"queued,starting,running,asleep,failed,stopping"`
+	Reason   string `json:"reason,omitempty"`
+	Position int    `json:"position,omitempty" doc:"Place in the queue of starts, from 1. Only with queued."`
 }
 
 // Error says what went wrong in a turn. The turn's Complete follows.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,6 +49,7 @@ type Host struct {
 	gateway  *gateway.Gateway
 	offline  *offlineModel
 	pool     *sandbox.Pool
+	presets  *preset.Catalog
 	sessions *session.Service
 	sweeping *sweeper
 	server   *http.Server
@@ -154,8 +156,9 @@ func (h *Host) openSessions(ctx context.Context) error {
 		return fmt.Errorf("guard: %w", err)
 	}
 	h.pool = sandbox.New(sandbox.Config{
-		HostID: h.data.hostID, Image: c.AgentImage, PIDs: c.Limits.PIDs,
-	}, h.plugins.Provider, h.tunnel, h.log.Named("sandbox"))
+		HostID: h.data.hostID, Image: c.AgentImage, PIDs: c.Limits.PIDs, Slots: c.Start.Slots, Queue: c.Start.Queue,
+		Spares: sandbox.SpareConfig{Size: c.Pool.Size, Max: c.Pool.Max, MemoryBytes: int64(c.Pool.MemoryLimit), MaxAge: c.Pool.MaxAge},
+	}, h.plugins.Provider, h.store, h.tunnel, h.log.Named("sandbox"))
 	h.defers(h.pool.Close)
 	h.sessions, err = session.New(session.Config{
 		Secret: h.data.secret, DefaultProvider: c.Provider, LaunchTimeout: c.Session.LaunchTimeout,
@@ -174,6 +177,7 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	if err != nil {
 		return err
 	}
+	h.presets = catalog
 	files := workspace.New(workspace.Config{}, opener{h}, guard.NewFiles(g, h.sessions), h.plugins, h.log.Named("workspace"))
 	c := h.cfg
 	_, handler := api.New(api.Config{
@@ -214,13 +218,43 @@ func (h *Host) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	names := map[string]bool{h.cfg.Provider: true}
-	for _, s := range list {
-		names[s.Provider] = true
+	volumes, err := h.store.ListVolumes(ctx)
+	if err != nil {
+		return err
 	}
-	h.sweeping = startSweeper(h.pool, names, h.log.Named("sweep"))
+	used, names := map[string]bool{}, map[string]bool{h.cfg.Provider: true}
+	for _, s := range list {
+		names[s.Provider], used[s.Volume] = true, true
+	}
+	// Nobody was given what is on these: spares', or of launches that were cut off.
+	orphans := slices.DeleteFunc(volumes, func(v sandbox.Volume) bool { return used[v.Name] })
+	for _, v := range orphans {
+		names[v.Provider] = true
+	}
+	h.sweeping = startSweeper(h.pool, names, orphans, h.log.Named("sweep"))
 	h.defers(func(context.Context) error { h.sweeping.close(); return nil })
-	return h.sessions.Recover(ctx)
+	if err := h.sessions.Recover(ctx); err != nil {
+		return err
+	}
+	return h.wantSpares()
+}
+
+// wantSpares has spares made for the configurations that the operator names.
+func (h *Host) wantSpares() error {
+	for i, id := range h.cfg.Pool.Presets {
+		config, ok := h.presets.Get(id)
+		if !ok {
+			return fmt.Errorf("pool.presets[%d]: there is no configuration %q", i, id)
+		}
+		spec, err := session.SpareSpec(h.cfg.Provider, config)
+		if err != nil {
+			return fmt.Errorf("pool.presets[%d]: %w", i, err)
+		}
+		if why := h.pool.Want(spec); why != "" {
+			h.log.Warn("a configuration gets no spares", zap.String("config", id), zap.String("reason", why))
+		}
+	}
+	return nil
 }
 
 func (h *Host) listen(ctx context.Context) error {
@@ -284,5 +318,5 @@ func (h *Host) Plugins() []plugin.Status { return h.plugins.Status() }
 // Policies implements api.Status.
 func (h *Host) Policies() []policy.ModuleInfo { return h.policies.Modules() }
 
-// Sandboxes implements api.Status.
-func (h *Host) Sandboxes() int { return h.pool.Count() }
+// Pool implements api.Status.
+func (h *Host) Pool() sandbox.Status { return h.pool.Status() }

@@ -41,13 +41,13 @@ func (r results) Judge(ctx context.Context, t gateway.ToolResult) (json.RawMessa
 // opener wakes sandboxes for those who want a session's files.
 type opener struct{ h *Host }
 
-// sweeper removes the sandboxes that an earlier run left. A provider that can't be asked now is asked again until it answers.
+// sweeper removes the sandboxes that an earlier run left, and then the volumes that belong to no session. A provider that can't be asked now is asked again until it answers.
 type sweeper struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 }
 
-func startSweeper(pool *sandbox.Pool, providers map[string]bool, log *zap.Logger) *sweeper {
+func startSweeper(pool *sandbox.Pool, providers map[string]bool, volumes []sandbox.Volume, log *zap.Logger) *sweeper {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sweeper{cancel: cancel}
 	for name := range providers {
@@ -56,6 +56,10 @@ func startSweeper(pool *sandbox.Pool, providers map[string]bool, log *zap.Logger
 				n, err := pool.Sweep(ctx, name)
 				if n > 0 {
 					log.Info("removed left-over sandboxes", zap.String("provider", name), zap.Int("count", n))
+				}
+				if err == nil {
+					// What used them is gone now.
+					err = pool.Reclaim(ctx, name, volumes)
 				}
 				if err == nil || ctx.Err() != nil {
 					return

@@ -35,12 +35,16 @@ type provider struct {
 
 	mu        sync.Mutex
 	sandboxes map[string]*server
+	volumes   map[string]bool
 	created   []sdk.CreateRequest
 	destroyed []sdk.DestroyRequest
 	// create is called when a sandbox has been made, and may say that it was not.
 	create  func(ctx context.Context) error
 	destroy func(ctx context.Context) error
 	get     func(ctx context.Context) (sdk.Sandbox, error)
+	// configure and prepare are called by the agent servers that are made from now on.
+	configure func(spec agent.SessionSpec) error
+	prepare   func(spec agent.SessionSpec) error
 	// deaf makes agent servers that don't know their token.
 	deaf bool
 	url  string
@@ -55,8 +59,10 @@ func (p *provider) Create(ctx context.Context, req sdk.CreateRequest) (sdk.Sandb
 	}
 	s := newServer(p.tb, token)
 	p.mu.Lock()
+	s.configure, s.prepare = p.configure, p.prepare
 	p.created = append(p.created, req)
 	p.sandboxes[req.ID] = s
+	p.volumes[req.Volume] = true
 	p.mu.Unlock()
 	if p.create != nil {
 		if err := p.create(ctx); err != nil {
@@ -112,6 +118,7 @@ func (p *provider) Destroy(ctx context.Context, req sdk.DestroyRequest) error {
 	p.mu.Lock()
 	s := p.sandboxes[req.ID]
 	delete(p.sandboxes, req.ID)
+	delete(p.volumes, req.Volume)
 	p.mu.Unlock()
 	if s != nil {
 		s.close()
@@ -156,6 +163,44 @@ type server struct {
 	http    *http.Server
 	served  chan struct{}
 	tunnels chan *yamux.Session
+
+	configure, prepare func(spec agent.SessionSpec) error
+
+	mu                   sync.Mutex
+	cli                  string
+	configured, prepared []agent.SessionSpec
+}
+
+// take is an agent server's answer to a spec.
+func (s *server) take(w http.ResponseWriter, r *http.Request, to *[]agent.SessionSpec, then string, do func(agent.SessionSpec) error) {
+	var spec agent.SessionSpec
+	if err := json.NewDecoder(r.Body).Decode(&spec); err != nil {
+		s.tb.Error(err)
+	}
+	if do != nil {
+		if err := do(spec); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*to = append(*to, spec)
+	s.cli = then
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// become changes how its CLI is.
+func (s *server) become(cli string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cli = cli
+}
+
+func (s *server) specs() (configured, prepared []agent.SessionSpec) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.configured, s.prepared
 }
 
 func newServer(tb testing.TB, token string) *server {
@@ -164,14 +209,25 @@ func newServer(tb testing.TB, token string) *server {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &server{tb: tb, path: filepath.Join(dir, "s"), served: make(chan struct{}), tunnels: make(chan *yamux.Session, 16)}
+	s := &server{tb: tb, path: filepath.Join(dir, "s"), cli: agent.CLINone, served: make(chan struct{}), tunnels: make(chan *yamux.Session, 16)}
 	l, err := net.Listen("unix", s.path)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/health", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(agent.Health{Status: "ok", CLI: "none"})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(agent.Health{Status: "ok", CLI: s.cli})
+	})
+	mux.HandleFunc("POST /v1/session", func(w http.ResponseWriter, r *http.Request) {
+		s.take(w, r, &s.configured, agent.CLIRunning, s.configure)
+	})
+	mux.HandleFunc("POST /v1/spare", func(w http.ResponseWriter, r *http.Request) {
+		s.take(w, r, &s.prepared, agent.CLISpare, s.prepare)
+	})
+	mux.HandleFunc("GET /v1/usage", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(agent.Usage{MemoryBytes: spareBytes})
 	})
 	mux.HandleFunc("GET /v1/tunnel", s.tunnel)
 	s.http = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -227,20 +283,60 @@ func (s *server) close() {
 
 const hostID = "host-1"
 
+// spareBytes is what each spare uses.
+const spareBytes = 100 << 20
+
+// books are Volumes in memory.
+type books struct {
+	mu      sync.Mutex
+	volumes map[string]string
+}
+
+func (b *books) PutVolume(_ context.Context, v Volume) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.volumes[v.Name] = v.Provider
+	return nil
+}
+
+func (b *books) DeleteVolume(_ context.Context, name string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.volumes, name)
+	return nil
+}
+
+func (b *books) has(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.volumes[name]
+	return ok
+}
+
+func (b *books) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.volumes)
+}
+
 // newPool is a pool over one fake provider, closed and audited at the end of the test.
-func newPool(tb testing.TB, handlers Handlers) (*Pool, *provider) {
+func newPool(tb testing.TB, handlers Handlers, change ...func(*Config)) (*Pool, *provider) {
 	tb.Helper()
-	fake := &provider{tb: tb, sandboxes: map[string]*server{}}
+	fake := &provider{tb: tb, sandboxes: map[string]*server{}, volumes: map[string]bool{}}
 	if handlers == nil {
 		handlers = func(string) map[byte]http.Handler { return nil }
 	}
-	p := New(Config{HostID: hostID, Image: "img", PIDs: 256},
+	cfg := Config{HostID: hostID, Image: "img", PIDs: 256, Slots: 4, Queue: 64}
+	for _, c := range change {
+		c(&cfg)
+	}
+	p := New(cfg,
 		func(_ context.Context, name string) (sdk.Provider, error) {
 			if name != "fake" {
 				return nil, errors.New("there is no provider " + name)
 			}
 			return fake, nil
-		}, handlers, zaptest.NewLogger(tb))
+		}, &books{volumes: map[string]string{}}, handlers, zaptest.NewLogger(tb))
 	tb.Cleanup(func() {
 		fake.set(func() { fake.destroy, fake.get = nil, nil })
 		ctx, cancel := context.WithTimeout(context.Background(), outer)

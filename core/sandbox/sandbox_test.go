@@ -17,6 +17,7 @@ import (
 
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/preset"
+	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/plugins/sdk"
 )
 
@@ -31,8 +32,8 @@ func TestStart(t *testing.T) {
 	if !regexp.MustCompile(`^sb-[a-z2-7]{26}$`).MatchString(req.ID) || len(req.Token) != 26 {
 		t.Errorf("id %q, token of %d", req.ID, len(req.Token))
 	}
-	if s.Limits()["memory"] != "by the fake" || s.Reason() != "" {
-		t.Errorf("got %v, %q", s.Limits(), s.Reason())
+	if s.Info().Limits["memory"] != "by the fake" || s.Info().Lost != "" || s.Info().Start.Kind != session.StartCold {
+		t.Errorf("got %+v", s.Info())
 	}
 	if c, ok := p.Client("conv-1"); !ok || c != s.client || p.Count() != 1 {
 		t.Errorf("the pool does not know it: %v, %d", ok, p.Count())
@@ -254,7 +255,7 @@ func TestTheTunnelIsTheSessionsAndIsRedialled(t *testing.T) {
 	server.dialled(t)
 	select {
 	case <-s.Gone():
-		t.Errorf("it counts as lost: %s", s.Reason())
+		t.Errorf("it counts as lost: %s", s.Info().Lost)
 	default:
 	}
 }
@@ -287,8 +288,8 @@ func TestLostSandboxesAreNoticed(t *testing.T) {
 			case <-time.After(outer):
 				t.Fatal("nobody noticed")
 			}
-			if s.Reason() != tc.want {
-				t.Errorf("got %q", s.Reason())
+			if s.Info().Lost != tc.want {
+				t.Errorf("got %q", s.Info().Lost)
 			}
 			// What is left of it is still to be destroyed.
 			if err := s.Close(context.Background()); err != nil || fake.left() != 0 {
@@ -314,7 +315,7 @@ func TestAProviderThatCannotTellIsNoLoss(t *testing.T) {
 	server.dialled(t)
 	select {
 	case <-s.Gone():
-		t.Errorf("it counts as lost: %s", s.Reason())
+		t.Errorf("it counts as lost: %s", s.Info().Lost)
 	default:
 	}
 }

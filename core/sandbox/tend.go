@@ -72,7 +72,7 @@ func (s *spares) neediest() *shelf {
 		if len(sh.ready)+sh.starting >= s.target(sh, now) || now.Before(sh.retry) {
 			continue
 		}
-		for j := len(byUse) - 1; j > i && !s.room(); j-- {
+		for j := len(byUse) - 1; j > i && byUse[j].used().Before(sh.used()) && !s.room(); j-- {
 			for len(byUse[j].ready) > 0 && !s.room() {
 				out = append(out, byUse[j].ready[0])
 				s.drop(byUse[j], 0)

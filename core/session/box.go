@@ -34,14 +34,24 @@ func (s *Service) acquire(ctx context.Context, l *live, withAgent bool) (release
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.LaunchTimeout)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.ctx, func() { cancel(ErrDraining) })()
+	timer := time.AfterFunc(s.cfg.LaunchTimeout, func() { cancel(context.DeadlineExceeded) })
+	defer timer.Stop()
 	leased, late := make(chan error), make(chan struct{})
 	defer close(late)
 	go func() {
 		defer leave()
-		err := s.lease(ctx, l, withAgent)
+		err := s.lease(ctx, l, withAgent, func(position int) {
+			// Waiting for others is no failure to start.
+			if position > 0 {
+				timer.Stop()
+			} else {
+				timer.Reset(s.cfg.LaunchTimeout)
+			}
+			s.queued(ctx, l, position)
+		})
 		select {
 		case leased <- err:
 		case <-late:
@@ -51,21 +61,48 @@ func (s *Service) acquire(ctx context.Context, l *live, withAgent bool) (release
 		}
 	}()
 	select {
-	case err := <-leased:
-		if err != nil {
-			return nil, err
-		}
-		return sync.OnceFunc(l.release), nil
+	case err = <-leased:
 	case <-ctx.Done():
-		if s.ctx.Err() != nil {
-			return nil, ErrDraining
-		}
-		return nil, fmt.Errorf("%w: waiting for the sandbox: %w", ErrUnavailable, ctx.Err())
+		err = ctx.Err()
+	}
+	switch {
+	case err == nil:
+		return sync.OnceFunc(l.release), nil
+	case s.ctx.Err() != nil:
+		return nil, ErrDraining
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w: waiting for the sandbox: %w", ErrUnavailable, context.Cause(ctx))
+	default:
+		return nil, err
+	}
+}
+
+// queued notes where in the queue a session's start is.
+func (s *Service) queued(ctx context.Context, l *live, position int) {
+	l.mu.Lock()
+	was, turn := l.position, int64(0)
+	l.position = position
+	if l.turn != nil {
+		turn = l.turn.number
+	}
+	l.mu.Unlock()
+	if was == position {
+		return // it did not have to wait
+	}
+	if l.onQueue != nil {
+		l.onQueue(position)
+	}
+	data := event.Status{Status: event.StatusQueued, Position: position}
+	if position == 0 {
+		data = event.Status{Status: string(StatusStarting)}
+	}
+	if _, err := s.log.Append(ctx, l.id, turn, data); err != nil && ctx.Err() == nil {
+		s.zap.Error("logging a session's state", zap.String("session", l.id), zap.Error(err))
 	}
 }
 
 // lease is acquire without its guarantee to return.
-func (s *Service) lease(ctx context.Context, l *live, withAgent bool) error {
+func (s *Service) lease(ctx context.Context, l *live, withAgent bool, queued func(int)) error {
 	if err := l.lock(ctx); err != nil {
 		return fmt.Errorf("%w: waiting for its turn: %w", ErrUnavailable, err)
 	}
@@ -75,10 +112,11 @@ func (s *Service) lease(ctx context.Context, l *live, withAgent bool) error {
 	l.mu.Lock()
 	l.abort = cancel
 	l.mu.Unlock()
-	err := s.ready(ctx, l, withAgent)
+	err := s.ready(ctx, l, withAgent, queued)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.abort = nil
+	l.position = 0
 	switch {
 	case err == nil:
 		l.leases++
@@ -96,7 +134,7 @@ func (l *live) release() {
 }
 
 // ready needs l.gate.
-func (s *Service) ready(ctx context.Context, l *live, withAgent bool) error {
+func (s *Service) ready(ctx context.Context, l *live, withAgent bool, queued func(int)) error {
 	l.mu.Lock()
 	b, rec, key := l.box, l.rec, l.key
 	spoiled := b != nil && b.spoiled
@@ -111,19 +149,14 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool) error {
 	if b != nil {
 		select {
 		case <-b.Gone():
-			s.settle(ctx, l, b, "sandbox lost: "+b.Reason())
+			s.settle(ctx, l, b, "sandbox lost: "+b.Info().Lost)
 			b = nil
 		default:
 		}
 	}
 	if b == nil {
-		sb, err := s.boxes.Start(ctx, sandboxSpec(rec))
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		b = &box{Sandbox: sb, released: make(chan struct{})}
-		if err := s.adopt(l, b); err != nil {
-			s.free(ctx, l, b)
+		var err error
+		if b, err = s.start(ctx, l, withAgent, queued); err != nil {
 			return err
 		}
 	}
@@ -132,7 +165,7 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool) error {
 		if err != nil {
 			return err
 		}
-		if err := b.Agent().Configure(ctx, spec); err != nil {
+		if err := b.Configure(ctx, spec, queued); err != nil {
 			// Half started is of no use to anybody, and the next try may do better in a new one.
 			s.settle(ctx, l, b, "Claude Code did not start")
 			return fmt.Errorf("%w: starting Claude Code: %w", ErrUnavailable, err)
@@ -142,7 +175,7 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool) error {
 	before := StatusRunning
 	l.update(func(rec *Session) {
 		if before = rec.Status; before != StatusStopping {
-			rec.Status, rec.Reason, rec.Limits = StatusRunning, "", b.Limits()
+			rec.Status, rec.Reason, rec.Limits = StatusRunning, "", b.Info().Limits
 		}
 	})
 	switch before {
@@ -158,6 +191,40 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool) error {
 	}
 	_, err := s.log.Append(ctx, l.id, l.openTurn(), event.Status{Status: string(StatusRunning)})
 	return err
+}
+
+// start gives the session a sandbox, with withAgent one whose CLI runs. It needs l.gate.
+func (s *Service) start(ctx context.Context, l *live, withAgent bool, queued func(int)) (*box, error) {
+	l.mu.Lock()
+	rec, key := l.rec, l.key
+	l.mu.Unlock()
+	want := SandboxSpec{
+		SessionID: rec.ID, Provider: rec.Provider, Volume: rec.Volume, Limits: rec.Config.ResourceLimits, Queued: queued,
+	}
+	if withAgent {
+		spec, err := sessionSpec(rec, key)
+		if err != nil {
+			return nil, err
+		}
+		want.Agent = &spec
+	}
+	sb, err := s.boxes.Start(ctx, want)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	info := sb.Info()
+	l.update(func(rec *Session) {
+		rec.Volume, rec.Start = info.Volume, info.Start
+		if info.TranscriptID != "" {
+			rec.TranscriptID = info.TranscriptID
+		}
+	})
+	b := &box{Sandbox: sb, configured: withAgent, released: make(chan struct{})}
+	if err := s.adopt(l, b); err != nil {
+		s.free(ctx, l, b)
+		return nil, err
+	}
+	return b, nil
 }
 
 // adopt gives l its box and watches over it, unless the host drains.
@@ -189,8 +256,8 @@ func (s *Service) watch(l *live, b *box) {
 	current := l.box == b
 	l.mu.Unlock()
 	if current {
-		s.zap.Warn("sandbox lost", zap.String("session", l.id), zap.String("reason", b.Reason()))
-		s.settle(s.ctx, l, b, "sandbox lost: "+b.Reason())
+		s.zap.Warn("sandbox lost", zap.String("session", l.id), zap.String("reason", b.Info().Lost))
+		s.settle(s.ctx, l, b, "sandbox lost: "+b.Info().Lost)
 	}
 }
 

@@ -202,6 +202,25 @@ func (f *boxes) Start(ctx context.Context, spec SandboxSpec) (Sandbox, error) {
 			return nil, err
 		}
 	}
+	fresh := spec.Volume == ""
+	if fresh {
+		spec.Volume = "vol-" + spec.SessionID
+	}
+	b, err := f.add(spec)
+	if err != nil || spec.Agent == nil {
+		return b, err
+	}
+	if err := b.agent.Configure(ctx, *spec.Agent); err != nil {
+		// What a start that failed has made is gone.
+		if fresh {
+			defer f.forget(spec.Volume)
+		}
+		return nil, errors.Join(fmt.Errorf("starting Claude Code: %w", err), b.Close(context.Background()))
+	}
+	return b, nil
+}
+
+func (f *boxes) add(spec SandboxSpec) (*fakeBox, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, b := range f.all {
@@ -216,6 +235,12 @@ func (f *boxes) Start(ctx context.Context, spec SandboxSpec) (Sandbox, error) {
 	f.all = append(f.all, b)
 	f.volumes[spec.Volume] = true
 	return b, nil
+}
+
+func (f *boxes) forget(volume string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.volumes, volume)
 }
 
 func (f *boxes) RemoveVolume(ctx context.Context, _, volume string) error {
@@ -294,14 +319,25 @@ type fakeBox struct {
 	closed int
 }
 
-func (b *fakeBox) Agent() Agent              { return b.agent }
-func (b *fakeBox) Limits() map[string]string { return map[string]string{"memory": "not enforced"} }
-func (b *fakeBox) Gone() <-chan struct{}     { return b.gone }
+func (b *fakeBox) Agent() Agent          { return b.agent }
+func (b *fakeBox) Gone() <-chan struct{} { return b.gone }
 
-func (b *fakeBox) Reason() string {
+func (b *fakeBox) Configure(ctx context.Context, spec agent.SessionSpec, queued func(int)) error {
+	queued(0)
+	return b.agent.Configure(ctx, spec)
+}
+
+func (b *fakeBox) Info() SandboxInfo {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.reason
+	info := SandboxInfo{
+		Volume: b.spec.Volume, Limits: map[string]string{"memory": "not enforced"}, Lost: b.reason,
+		Start: Start{Kind: StartCold, Reason: "there are no spares here"},
+	}
+	if b.spec.Agent != nil {
+		info.TranscriptID = b.spec.Agent.TranscriptID
+	}
+	return info
 }
 
 func (b *fakeBox) lose(reason string) {

@@ -82,7 +82,7 @@ func (h *harness) audit() {
 		}
 	}
 	for v := range h.boxes.volumes {
-		if _, ok := h.mem.records[v]; !ok {
+		if _, ok := h.mem.records[strings.TrimPrefix(v, "vol-")]; !ok {
 			h.tb.Errorf("volume %s is left of a session that is gone", v)
 		}
 	}

@@ -30,7 +30,7 @@ func TestLaunch(t *testing.T) {
 		if spec.TranscriptID != kept.TranscriptID || spec.Resume || spec.Cwd != Workspace || spec.PermissionMode != "acceptEdits" {
 			t.Errorf("the agent got %+v", spec)
 		}
-		if box := h.boxes.last().spec; box.SessionID != rec.ID || box.Volume != rec.ID || box.Provider != "local" {
+		if box := h.boxes.last().spec; box.SessionID != rec.ID || box.Volume != rec.Volume || rec.Volume == "" || rec.Start.Kind != StartCold || box.Provider != "local" {
 			t.Errorf("the sandbox got %+v", box)
 		}
 	})

@@ -21,6 +21,9 @@ type live struct {
 	life context.Context //nolint:containedctx // it is the session's own
 	end  context.CancelFunc
 
+	// onQueue, if any, is told where in the queue its first start is.
+	onQueue func(position int)
+
 	mu   sync.Mutex
 	rec  Session
 	key  string
@@ -28,6 +31,8 @@ type live struct {
 	turn *turn
 	// leases counts those who use the sandbox at this moment, next to a turn.
 	leases int
+	// position is where in the queue the start of its sandbox is; 0 when it does not wait.
+	position int
 	// abort ends the start of a sandbox that is under way; nil when none is.
 	abort context.CancelFunc
 	// removal is under way or done; nil when it has not begun or has failed.

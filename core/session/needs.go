@@ -61,8 +61,8 @@ type Judgement struct {
 
 // Sandboxes gives out sandboxes. Methods are safe for concurrent use.
 type Sandboxes interface {
-	// Start returns a sandbox whose agent server answers. It ends soon after ctx does, and leaves nothing when it fails; nobody
-	// waits for one that does not.
+	// Start returns a sandbox whose agent server answers, and whose CLI runs if spec.Agent is given. It ends soon after ctx does, and
+	// leaves nothing when it fails; nobody waits for one that does not. It fails with a *BusyError when too many wait already.
 	Start(ctx context.Context, spec SandboxSpec) (Sandbox, error)
 	// RemoveVolume removes what a session left on disk, and ends with ctx. An unknown volume is no error.
 	RemoveVolume(ctx context.Context, provider, volume string) error
@@ -72,26 +72,42 @@ type Sandboxes interface {
 type SandboxSpec struct {
 	SessionID string
 	Provider  string
-	// Volume holds workspace and transcript; it outlives the sandbox.
+	// Volume holds workspace and transcript; it outlives the sandbox. Empty asks for a new one.
 	Volume string
 	Limits preset.ResourceLimits
+	// Agent is what the CLI is to be started with; nil starts none.
+	Agent *agent.SessionSpec
+	// Queued, if any, is told the start's place in the queue, from 1, each time it moves, and 0 when the start begins.
+	Queued func(position int)
 }
 
 // Sandbox is a running sandbox.
 type Sandbox interface {
 	Agent() Agent
-	// Limits says how each resource limit is enforced.
-	Limits() map[string]string
-	// Gone is closed when the sandbox is lost; Reason then says why.
+	// Configure starts the CLI in a sandbox that was started without. queued is as in SandboxSpec, and may be nil.
+	Configure(ctx context.Context, spec agent.SessionSpec, queued func(position int)) error
+	Info() SandboxInfo
+	// Gone is closed when the sandbox is lost; Info then says why.
 	Gone() <-chan struct{}
-	Reason() string
 	// Close removes the sandbox but not its volume, and ends with ctx. It is safe to call twice.
 	Close(ctx context.Context) error
 }
 
+// SandboxInfo is what there is to know of a sandbox.
+type SandboxInfo struct {
+	Volume string
+	// TranscriptID is the one its CLI was started with, which may be another than it was asked for when nothing was to be resumed;
+	// empty when it was started without CLI.
+	TranscriptID string
+	// Limits says how each resource limit is enforced.
+	Limits map[string]string
+	Start  Start
+	// Lost says why it is gone; empty until then.
+	Lost string
+}
+
 // Agent is what a turn needs of the agent server; *agent.Client is one.
 type Agent interface {
-	Configure(ctx context.Context, spec agent.SessionSpec) error
 	Turn(ctx context.Context, req agent.TurnRequest, after int64, fn func(agent.Frame) error) error
 	Interrupt(ctx context.Context) error
 	Answer(ctx context.Context, ask string, a agent.Answer) error

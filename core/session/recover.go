@@ -32,7 +32,7 @@ func (s *Service) recoverOne(ctx context.Context, rec Session) error {
 		// Nobody was told that it had started, or somebody was promised that it goes.
 		removing, cancel := context.WithTimeout(ctx, freeTimeout)
 		defer cancel()
-		if err := s.boxes.RemoveVolume(removing, rec.Provider, volume(rec)); err != nil {
+		if err := s.removeVolume(removing, rec); err != nil {
 			s.zap.Error("finishing the removal of a session; will try again at the next start", zap.String("session", rec.ID), zap.Error(err))
 			rec.Status = StatusStopping
 			return s.store.Put(ctx, rec)

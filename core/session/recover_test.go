@@ -56,7 +56,7 @@ func TestRecover(t *testing.T) {
 				h := newHarness(t)
 				ctx := context.Background()
 				rec := tc.rec
-				rec.ID, rec.Provider, rec.CreatedAt = "conv-1", "local", time.Now()
+				rec.ID, rec.Provider, rec.CreatedAt, rec.Volume = "conv-1", "local", time.Now(), "conv-1"
 				if err := h.mem.Put(ctx, rec); err != nil {
 					t.Fatal(err)
 				}

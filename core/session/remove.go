@@ -75,13 +75,27 @@ func (s *Service) takeApart(l *live) error {
 	}
 	defer l.unlock()
 	l.mu.Lock()
-	b, provider, volume := l.box, l.rec.Provider, volume(l.rec)
+	b := l.box
 	l.mu.Unlock()
 	if b != nil {
 		s.free(ctx, l, b)
 	}
-	if err := s.boxes.RemoveVolume(ctx, provider, volume); err != nil {
-		return fmt.Errorf("removing the workspace: %w", err)
+	l.mu.Lock()
+	rec := l.rec
+	l.mu.Unlock()
+	if err := s.removeVolume(ctx, rec); err != nil {
+		return err
 	}
 	return s.erase(ctx, l)
+}
+
+// removeVolume removes what a session has on disk, if it ever had a sandbox.
+func (s *Service) removeVolume(ctx context.Context, rec Session) error {
+	if rec.Volume == "" {
+		return nil
+	}
+	if err := s.boxes.RemoveVolume(ctx, rec.Provider, rec.Volume); err != nil {
+		return fmt.Errorf("removing the workspace: %w", err)
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ package session
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/agcluster/agcluster/core/event"
@@ -45,6 +46,10 @@ type Session struct {
 	Owner []byte
 	// TranscriptID is Claude Code's session id, a UUID.
 	TranscriptID string
+	// Volume holds workspace and transcript, at its provider. Empty until the first sandbox was started.
+	Volume string
+	// Start says how the newest sandbox was started.
+	Start Start
 	// SealedEnv holds mcp_env, encrypted under the user's key.
 	SealedEnv []byte
 
@@ -64,6 +69,33 @@ type Session struct {
 
 	// Activity is derived, never stored.
 	Activity Activity
+}
+
+// StartKind is how a sandbox was started.
+type StartKind string
+
+// The kinds of start: with a spare whose CLI had been started before, or from nothing.
+const (
+	StartWarm StartKind = "warm"
+	StartCold StartKind = "cold"
+)
+
+// Start says how a sandbox was started, and why not faster.
+type Start struct {
+	Kind   StartKind
+	Reason string
+}
+
+// BusyError says that too many starts wait already.
+type BusyError struct {
+	Waiting int
+	// RetryAfter is when there may be room again.
+	RetryAfter time.Duration
+}
+
+// Error implements error.
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("the host is busy: %d starts are waiting already", e.Waiting)
 }
 
 // Errors that callers tell apart. core/api maps them to problem+json.
@@ -90,6 +122,9 @@ type LaunchRequest struct {
 	Provider string
 	// MCPEnv is {server: {VAR: value}}, credentials for MCP servers.
 	MCPEnv map[string]map[string]string
+	// Queued, if any, is told the place in the queue, from 1, each time it changes while the launch waits, and 0 when it goes on. It
+	// must not block.
+	Queued func(position int)
 }
 
 // Decision is a person's answer to an approval.

@@ -5,18 +5,16 @@ import (
 	"maps"
 
 	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/preset"
 )
 
 // Workspace is where a session's files are, as its agent sees them.
 const Workspace = "/workspace"
 
-func volume(rec Session) string { return rec.ID }
-
-func sandboxSpec(rec Session) SandboxSpec {
-	return SandboxSpec{
-		SessionID: rec.ID, Provider: rec.Provider, Volume: volume(rec),
-		Limits: rec.Config.ResourceLimits,
-	}
+// SpareSpec is the sandbox that launches of a configuration ask for, as far as it is known before there is one.
+func SpareSpec(provider string, c preset.Config) (SandboxSpec, error) {
+	spec, err := sessionSpec(Session{Config: c}, "")
+	return SandboxSpec{Provider: provider, Limits: c.ResourceLimits, Agent: &spec}, err
 }
 
 // sessionSpec is what the agent server needs to start the CLI. key opens mcp_env.

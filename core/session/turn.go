@@ -290,7 +290,7 @@ func (s *Service) interruption(ctx context.Context, t *turn, b *box, cancel cont
 	case <-ctx.Done():
 		return
 	case <-b.Gone():
-		cancel(fmt.Errorf("the sandbox was lost: %s", b.Reason()))
+		cancel(fmt.Errorf("the sandbox was lost: %s", b.Info().Lost))
 		return
 	case <-t.interrupted:
 	}

@@ -30,6 +30,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteSessionStmt, err = db.PrepareContext(ctx, deleteSession); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteSession: %w", err)
 	}
+	if q.deleteVolumeStmt, err = db.PrepareContext(ctx, deleteVolume); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteVolume: %w", err)
+	}
 	if q.getPolicyStateStmt, err = db.PrepareContext(ctx, getPolicyState); err != nil {
 		return nil, fmt.Errorf("error preparing query GetPolicyState: %w", err)
 	}
@@ -45,11 +48,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.listSessionsByOwnerStmt, err = db.PrepareContext(ctx, listSessionsByOwner); err != nil {
 		return nil, fmt.Errorf("error preparing query ListSessionsByOwner: %w", err)
 	}
+	if q.listVolumesStmt, err = db.PrepareContext(ctx, listVolumes); err != nil {
+		return nil, fmt.Errorf("error preparing query ListVolumes: %w", err)
+	}
 	if q.putPolicyStateStmt, err = db.PrepareContext(ctx, putPolicyState); err != nil {
 		return nil, fmt.Errorf("error preparing query PutPolicyState: %w", err)
 	}
 	if q.putSessionStmt, err = db.PrepareContext(ctx, putSession); err != nil {
 		return nil, fmt.Errorf("error preparing query PutSession: %w", err)
+	}
+	if q.putVolumeStmt, err = db.PrepareContext(ctx, putVolume); err != nil {
+		return nil, fmt.Errorf("error preparing query PutVolume: %w", err)
 	}
 	if q.readEventsStmt, err = db.PrepareContext(ctx, readEvents); err != nil {
 		return nil, fmt.Errorf("error preparing query ReadEvents: %w", err)
@@ -67,6 +76,11 @@ func (q *Queries) Close() error {
 	if q.deleteSessionStmt != nil {
 		if cerr := q.deleteSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteSessionStmt: %w", cerr)
+		}
+	}
+	if q.deleteVolumeStmt != nil {
+		if cerr := q.deleteVolumeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteVolumeStmt: %w", cerr)
 		}
 	}
 	if q.getPolicyStateStmt != nil {
@@ -94,6 +108,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing listSessionsByOwnerStmt: %w", cerr)
 		}
 	}
+	if q.listVolumesStmt != nil {
+		if cerr := q.listVolumesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing listVolumesStmt: %w", cerr)
+		}
+	}
 	if q.putPolicyStateStmt != nil {
 		if cerr := q.putPolicyStateStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putPolicyStateStmt: %w", cerr)
@@ -102,6 +121,11 @@ func (q *Queries) Close() error {
 	if q.putSessionStmt != nil {
 		if cerr := q.putSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing putSessionStmt: %w", cerr)
+		}
+	}
+	if q.putVolumeStmt != nil {
+		if cerr := q.putVolumeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putVolumeStmt: %w", cerr)
 		}
 	}
 	if q.readEventsStmt != nil {
@@ -150,13 +174,16 @@ type Queries struct {
 	tx                      *sql.Tx
 	appendEventStmt         *sql.Stmt
 	deleteSessionStmt       *sql.Stmt
+	deleteVolumeStmt        *sql.Stmt
 	getPolicyStateStmt      *sql.Stmt
 	getSessionStmt          *sql.Stmt
 	lastEventIDStmt         *sql.Stmt
 	listSessionsStmt        *sql.Stmt
 	listSessionsByOwnerStmt *sql.Stmt
+	listVolumesStmt         *sql.Stmt
 	putPolicyStateStmt      *sql.Stmt
 	putSessionStmt          *sql.Stmt
+	putVolumeStmt           *sql.Stmt
 	readEventsStmt          *sql.Stmt
 }
 
@@ -166,13 +193,16 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		tx:                      tx,
 		appendEventStmt:         q.appendEventStmt,
 		deleteSessionStmt:       q.deleteSessionStmt,
+		deleteVolumeStmt:        q.deleteVolumeStmt,
 		getPolicyStateStmt:      q.getPolicyStateStmt,
 		getSessionStmt:          q.getSessionStmt,
 		lastEventIDStmt:         q.lastEventIDStmt,
 		listSessionsStmt:        q.listSessionsStmt,
 		listSessionsByOwnerStmt: q.listSessionsByOwnerStmt,
+		listVolumesStmt:         q.listVolumesStmt,
 		putPolicyStateStmt:      q.putPolicyStateStmt,
 		putSessionStmt:          q.putSessionStmt,
+		putVolumeStmt:           q.putVolumeStmt,
 		readEventsStmt:          q.readEventsStmt,
 	}
 }

@@ -25,3 +25,8 @@ type Session struct {
 	CreatedAt int64
 	Record    []byte
 }
+
+type Volume struct {
+	Name     string
+	Provider string
+}

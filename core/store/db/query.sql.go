@@ -43,6 +43,15 @@ func (q *Queries) DeleteSession(ctx context.Context, id string) error {
 	return err
 }
 
+const deleteVolume = `-- name: DeleteVolume :exec
+DELETE FROM volumes WHERE name = ?
+`
+
+func (q *Queries) DeleteVolume(ctx context.Context, name string) error {
+	_, err := q.exec(ctx, q.deleteVolumeStmt, deleteVolume, name)
+	return err
+}
+
 const getPolicyState = `-- name: GetPolicyState :one
 SELECT state FROM policy_states WHERE session_id = ? AND policy = ?
 `
@@ -150,6 +159,33 @@ func (q *Queries) ListSessionsByOwner(ctx context.Context, owner []byte) ([]Sess
 	return items, nil
 }
 
+const listVolumes = `-- name: ListVolumes :many
+SELECT name, provider FROM volumes ORDER BY name
+`
+
+func (q *Queries) ListVolumes(ctx context.Context) ([]Volume, error) {
+	rows, err := q.query(ctx, q.listVolumesStmt, listVolumes)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Volume
+	for rows.Next() {
+		var i Volume
+		if err := rows.Scan(&i.Name, &i.Provider); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const putPolicyState = `-- name: PutPolicyState :exec
 INSERT INTO policy_states (session_id, policy, state) VALUES (?, ?, ?)
 ON CONFLICT (session_id, policy) DO UPDATE SET state = excluded.state
@@ -185,6 +221,21 @@ func (q *Queries) PutSession(ctx context.Context, arg PutSessionParams) error {
 		arg.CreatedAt,
 		arg.Record,
 	)
+	return err
+}
+
+const putVolume = `-- name: PutVolume :exec
+INSERT INTO volumes (name, provider) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET provider = excluded.provider
+`
+
+type PutVolumeParams struct {
+	Name     string
+	Provider string
+}
+
+func (q *Queries) PutVolume(ctx context.Context, arg PutVolumeParams) error {
+	_, err := q.exec(ctx, q.putVolumeStmt, putVolume, arg.Name, arg.Provider)
 	return err
 }
 

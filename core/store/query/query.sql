@@ -29,3 +29,13 @@ SELECT state FROM policy_states WHERE session_id = ? AND policy = ?;
 -- name: PutPolicyState :exec
 INSERT INTO policy_states (session_id, policy, state) VALUES (?, ?, ?)
 ON CONFLICT (session_id, policy) DO UPDATE SET state = excluded.state;
+
+-- name: PutVolume :exec
+INSERT INTO volumes (name, provider) VALUES (?, ?)
+ON CONFLICT (name) DO UPDATE SET provider = excluded.provider;
+
+-- name: DeleteVolume :exec
+DELETE FROM volumes WHERE name = ?;
+
+-- name: ListVolumes :many
+SELECT * FROM volumes ORDER BY name;
