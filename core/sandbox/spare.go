@@ -118,6 +118,7 @@ func (s *spares) want(spec session.SandboxSpec) (why string) {
 		s.shelf(key, spec).pinned = true
 		s.mu.Unlock()
 		s.begin()
+		s.kick()
 	}
 	return why
 }
@@ -133,7 +134,7 @@ func (s *spares) shelf(key string, spec session.SandboxSpec) *shelf {
 	return sh
 }
 
-// begin starts to tend the shelves, once, and has them looked at.
+// begin starts to tend the shelves, once.
 func (s *spares) begin() {
 	s.tend.Do(func() {
 		if leave, err := s.pool.enter(); err == nil {
@@ -143,7 +144,6 @@ func (s *spares) begin() {
 			}()
 		}
 	})
-	s.kick()
 }
 
 // claim gives a session the spare that was made for sessions like it, or says why it can't. Each spare is given once. One that turns
@@ -154,7 +154,7 @@ func (s *spares) claim(ctx context.Context, spec session.SandboxSpec) (*Sandbox,
 		s.count(false)
 		return nil, why
 	}
-	defer s.begin()
+	s.begin()
 	for first := true; ; first = false {
 		spare := s.take(key, spec, first)
 		if spare == nil {
@@ -164,6 +164,8 @@ func (s *spares) claim(ctx context.Context, spec session.SandboxSpec) (*Sandbox,
 		err := s.introduce(ctx, spare, spec)
 		if err == nil {
 			s.count(true)
+			// A launch that starts cold first does that: the end of it kicks.
+			s.kick()
 			spare.start = session.Start{Kind: session.StartWarm}
 			return spare, ""
 		}

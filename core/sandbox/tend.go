@@ -13,7 +13,6 @@ func (s *spares) run() {
 	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
 	for {
-		s.refill()
 		select {
 		case <-s.kicked:
 		case <-tick.C:
@@ -21,6 +20,7 @@ func (s *spares) run() {
 		case <-s.pool.closed:
 			return
 		}
+		s.refill()
 	}
 }
 
