@@ -134,7 +134,7 @@ func (h ProviderHarness) testLogs(t *testing.T) {
 	var followed []string
 	err := p.Logs(ctx, sdk.LogsRequest{ID: req.ID, Tail: 1, Follow: true}, func(l sdk.LogLine) error {
 		followed = append(followed, l.Text)
-		switch l.Text {
+		switch strings.TrimSpace(l.Text) {
 		case "kit three":
 			say("kit four")
 		case "kit four":
