@@ -65,6 +65,55 @@ func TestAPluginThatDiesInACallIsStartedAgain(t *testing.T) {
 	}
 }
 
+func TestAPluginThatDiesInAStreamIsStartedAgain(t *testing.T) {
+	s, _ := newPlace(t, "provider-capable").open(t)
+	p, err := s.Provider(t.Context(), "capable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, ok := p.(sdk.StatsProvider)
+	if !ok {
+		t.Fatalf("%T does not measure", p)
+	}
+	err = stats.Stats(t.Context(), sdk.StatsRequest{ID: "a", Interval: time.Second}, func(sdk.Stats) error {
+		kill(t, s.Status()[0].PID)
+		return nil
+	})
+	if !errors.Is(err, sdk.ErrPluginExited) {
+		t.Errorf("got %v, want ErrPluginExited", err)
+	}
+	n := 0
+	if err := stats.Stats(t.Context(), sdk.StatsRequest{ID: "a"}, func(sdk.Stats) error { n++; return nil }); err != nil || n != 1 {
+		t.Errorf("afterwards: %d measurements, %v", n, err)
+	}
+	if err := stats.Stats(t.Context(), sdk.StatsRequest{ID: "none"}, nil); !errors.Is(err, sdk.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
+
+func TestACapabilityThatAPluginLacksIsUnimplemented(t *testing.T) {
+	s, _ := newPlace(t, "provider-capable").open(t)
+	p, err := s.Provider(t.Context(), "capable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, ok := p.(interface {
+		sdk.LogsProvider
+		sdk.PullProvider
+	})
+	if !ok {
+		t.Fatalf("%T has no logs and no pull", p)
+	}
+	for name, err := range map[string]error{
+		"logs": all.Logs(t.Context(), sdk.LogsRequest{ID: "a"}, func(sdk.LogLine) error { return nil }),
+		"pull": all.Pull(t.Context(), sdk.PullRequest{Image: "a"}, func(sdk.PullProgress) error { return nil }),
+	} {
+		if !errors.Is(err, sdk.ErrUnimplemented) {
+			t.Errorf("%s: got %v, want ErrUnimplemented", name, err)
+		}
+	}
+}
+
 func TestAPluginThatDiedBetweenCallsIsNoErrorOfTheNext(t *testing.T) {
 	s, logged := newPlace(t, "filter-test").open(t)
 	f := s.mustFilter(t, "test")

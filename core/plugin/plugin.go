@@ -161,7 +161,8 @@ func (s *Set) Names(kind sdk.Kind) []string {
 }
 
 // Provider returns a provider plugin. Like the other two it survives the plugin's process: each call goes to the one that lives,
-// and starts it when there is none.
+// and starts it when there is none. What it returns is an sdk.StatsProvider, LogsProvider and PullProvider, too, whatever the plugin
+// is; a capability that the plugin lacks answers sdk.ErrUnimplemented.
 func (s *Set) Provider(_ context.Context, name string) (sdk.Provider, error) {
 	p, err := s.get(sdk.KindProvider, name)
 	if err != nil {
@@ -212,6 +213,12 @@ func (s *Set) Close() error {
 
 type providerProxy struct{ p *process }
 
+var (
+	_ sdk.StatsProvider = providerProxy{}
+	_ sdk.LogsProvider  = providerProxy{}
+	_ sdk.PullProvider  = providerProxy{}
+)
+
 // Create implements sdk.Provider.
 func (x providerProxy) Create(ctx context.Context, req sdk.CreateRequest) (out sdk.Sandbox, err error) {
 	err = x.p.use(ctx, func(c *sdk.Client) (err error) { out, err = c.Provider.Create(ctx, req); return err })
@@ -233,6 +240,21 @@ func (x providerProxy) List(ctx context.Context, req sdk.ListRequest) (out sdk.L
 // Destroy implements sdk.Provider.
 func (x providerProxy) Destroy(ctx context.Context, req sdk.DestroyRequest) error {
 	return x.p.use(ctx, func(c *sdk.Client) error { return c.Provider.Destroy(ctx, req) })
+}
+
+// Stats implements sdk.StatsProvider.
+func (x providerProxy) Stats(ctx context.Context, req sdk.StatsRequest, fn func(sdk.Stats) error) error {
+	return x.p.use(ctx, func(c *sdk.Client) error { return c.Stats.Stats(ctx, req, fn) })
+}
+
+// Logs implements sdk.LogsProvider.
+func (x providerProxy) Logs(ctx context.Context, req sdk.LogsRequest, fn func(sdk.LogLine) error) error {
+	return x.p.use(ctx, func(c *sdk.Client) error { return c.Logs.Logs(ctx, req, fn) })
+}
+
+// Pull implements sdk.PullProvider.
+func (x providerProxy) Pull(ctx context.Context, req sdk.PullRequest, fn func(sdk.PullProgress) error) error {
+	return x.p.use(ctx, func(c *sdk.Client) error { return c.Pull.Pull(ctx, req, fn) })
 }
 
 type filterProxy struct{ p *process }

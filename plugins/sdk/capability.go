@@ -3,6 +3,8 @@ package sdk
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -93,4 +95,23 @@ type PullProgress struct {
 	Status       string
 	CurrentBytes int64
 	TotalBytes   int64
+}
+
+// checkCapabilities says where what is named differs from what p implements. Names that this SDK does not know are the author's own.
+func checkCapabilities(named []string, p Provider) error {
+	_, stats := p.(StatsProvider)
+	_, logs := p.(LogsProvider)
+	_, pull := p.(PullProvider)
+	for _, c := range []struct {
+		name, method string
+		has          bool
+	}{{CapabilityStats, "Stats", stats}, {CapabilityLogs, "Logs", logs}, {CapabilityPull, "Pull", pull}} {
+		switch names := slices.Contains(named, c.name); {
+		case names && !c.has:
+			return fmt.Errorf("the description names the capability %q, but what is served is no sdk.%sProvider", c.name, c.method)
+		case c.has && !names:
+			return fmt.Errorf("the provider is an sdk.%sProvider, but the description's capabilities do not name %q", c.method, c.name)
+		}
+	}
+	return nil
 }

@@ -32,10 +32,28 @@ func Permanent(err error) error {
 	return permanentError{err}
 }
 
-// IsPermanent says whether err was marked by Permanent.
+// IsPermanent says whether err was marked by Permanent. What is an ErrPlatformDown never is: the platform may come back.
 func IsPermanent(err error) bool {
 	var p permanentError
-	return errors.As(err, &p)
+	return errors.As(err, &p) && !errors.Is(err, ErrPlatformDown)
+}
+
+// The reasons of an ErrorDetail.
+const (
+	reasonImageMissing = "image_missing"
+	reasonPlatformDown = "platform_down"
+)
+
+// reasonOf is what no code of gRPC says of an error.
+func reasonOf(err error) string {
+	switch {
+	case errors.Is(err, ErrPlatformDown):
+		return reasonPlatformDown
+	case errors.Is(err, ErrImageMissing):
+		return reasonImageMissing
+	default:
+		return ""
+	}
 }
 
 // toStatus is what a plugin answers instead of err.
@@ -55,7 +73,7 @@ func toStatus(err error) error {
 		code = codes.DeadlineExceeded
 	}
 	st := status.New(code, line(err.Error()))
-	if with, detailErr := st.WithDetails(&pluginv1.ErrorDetail{Permanent: IsPermanent(err)}); detailErr == nil {
+	if with, detailErr := st.WithDetails(&pluginv1.ErrorDetail{Permanent: IsPermanent(err), Reason: reasonOf(err)}); detailErr == nil {
 		st = with
 	}
 	return st.Err()
@@ -105,15 +123,27 @@ func fromStatus(ctx context.Context, err error) error {
 		out.is = ErrPluginExited
 		out.text = ErrPluginExited.Error()
 	}
+	permanent := false
+	for _, d := range st.Details() {
+		detail, ok := d.(*pluginv1.ErrorDetail)
+		if !ok {
+			continue
+		}
+		permanent = detail.GetPermanent()
+		switch detail.GetReason() {
+		case reasonImageMissing:
+			out.is = ErrImageMissing
+		case reasonPlatformDown:
+			out.is = ErrPlatformDown
+		}
+	}
 	if ctx.Err() != nil {
 		out.is = ctx.Err()
 	} else if strings.Contains(st.Message(), "grpc: the client connection is closing") {
 		out.is, out.text = ErrPluginExited, ErrPluginExited.Error()
 	}
-	for _, d := range st.Details() {
-		if detail, ok := d.(*pluginv1.ErrorDetail); ok && detail.GetPermanent() {
-			return permanentError{out}
-		}
+	if permanent {
+		return permanentError{out}
 	}
 	return out
 }

@@ -52,7 +52,7 @@ func (c ServeConfig) check() error {
 	if kinds != 1 {
 		return errors.New("a plugin is exactly one of provider, filter and exporter")
 	}
-	return nil
+	return checkCapabilities(c.Description.Capabilities, c.Provider)
 }
 
 // Serve runs the plugin until the host ends it. It is all that main has to do. It fails at once when cfg is not one plugin.
@@ -98,10 +98,14 @@ func serverOptions(base *baseServer) []grpc.ServerOption {
 // Plugins is the host's side of go-plugin's map of what a binary serves: one entry, called "plugin", that dispenses a *Client.
 func Plugins() plugin.PluginSet { return plugin.PluginSet{pluginKey: &grpcPlugin{}} }
 
-// Client is a plugin as the host sees it. Which of the three kinds answers, Describe says.
+// Client is a plugin as the host sees it. Which of the three kinds answers, Describe says. Stats, Logs and Pull are those of the
+// provider, which is the same value: a capability that it lacks answers ErrUnimplemented.
 type Client struct {
 	Base     Base
 	Provider Provider
+	Stats    StatsProvider
+	Logs     LogsProvider
+	Pull     PullProvider
 	Filter   Filter
 	Exporter Exporter
 }
@@ -139,9 +143,10 @@ func (p *grpcPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *g
 
 // NewClient returns the host's side of a connection to a plugin.
 func NewClient(conn grpc.ClientConnInterface) *Client {
+	provider := &providerClient{pluginv1.NewProviderServiceClient(conn)}
 	return &Client{
 		Base:     &baseClient{pluginv1.NewBaseServiceClient(conn)},
-		Provider: &providerClient{pluginv1.NewProviderServiceClient(conn)},
+		Provider: provider, Stats: provider, Logs: provider, Pull: provider,
 		Filter:   &filterClient{pluginv1.NewFilterServiceClient(conn)},
 		Exporter: &exporterClient{pluginv1.NewExporterServiceClient(conn)},
 	}

@@ -120,7 +120,8 @@ func sandboxArgs(src sources, info bool, tmpBytes int64, env map[string]string) 
 }
 
 // environment is what the agent server sees: fixed names, then the host's. Nothing comes from the provider's own environment.
-func environment(requested map[string]string) map[string]string {
+// diskBytes limits what the volume may hold, which the agent server counts; 0 is no limit.
+func environment(requested map[string]string, diskBytes int64) map[string]string {
 	env := map[string]string{
 		"PATH":                "/usr/local/bin:/usr/bin:/bin",
 		"HOME":                sandboxHome,
@@ -134,6 +135,9 @@ func environment(requested map[string]string) map[string]string {
 	maps.Copy(env, requested)
 	env["AGCLUSTER_LISTEN"] = "unix:" + sandboxRun + "/" + socketName
 	env["AGCLUSTER_TOKEN_FD"] = strconv.Itoa(fdToken)
+	if diskBytes > 0 {
+		env["AGCLUSTER_DISK_LIMIT"] = strconv.FormatInt(diskBytes, 10)
+	}
 	return env
 }
 

@@ -23,6 +23,8 @@ const (
 	resourceCPU    = "cpu"
 	resourcePIDs   = "pids"
 	resourceDisk   = "disk"
+	// resourceCPUTime is what counts processor time in cgroups v1; v2 counts by resourceCPU. It limits nothing.
+	resourceCPUTime = "cpuacct"
 )
 
 const (
@@ -55,8 +57,8 @@ type group struct {
 	// by says which cgroup version holds a resource; missing says why one does not.
 	by      map[string]int
 	missing map[string]string
-	// oomFile counts processes killed for want of memory; empty without a memory cgroup.
-	oomFile string
+	// at is the cgroup of each resource that has one.
+	at map[string]string
 }
 
 // newCgroups prepares cgroups below the hierarchies that mountinfo (the text of /proc/self/mountinfo) names.
@@ -82,7 +84,7 @@ func findHierarchies(mountinfo io.Reader) (map[string]hierarchy, error) {
 		switch root := fields[4]; tail[0] {
 		case "cgroup":
 			for _, controller := range strings.Split(tail[2], ",") {
-				if isLimited(controller) {
+				if isUsed(controller) {
 					found[controller] = hierarchy{root: root, version: 1}
 				}
 			}
@@ -92,7 +94,7 @@ func findHierarchies(mountinfo io.Reader) (map[string]hierarchy, error) {
 				continue // Not readable means not usable; the limits will say so.
 			}
 			for _, controller := range strings.Fields(string(raw)) {
-				if _, v1 := found[controller]; isLimited(controller) && !v1 {
+				if _, v1 := found[controller]; isUsed(controller) && !v1 {
 					found[controller] = hierarchy{root: root, version: 2}
 				}
 			}
@@ -104,8 +106,8 @@ func findHierarchies(mountinfo io.Reader) (map[string]hierarchy, error) {
 	return found, nil
 }
 
-func isLimited(controller string) bool {
-	return slices.Contains(limitedResources(), controller)
+func isUsed(controller string) bool {
+	return controller == resourceCPUTime || slices.Contains(limitedResources(), controller)
 }
 
 func limitedResources() []string { return []string{resourceMemory, resourceCPU, resourcePIDs} }
@@ -114,32 +116,35 @@ func limitedResources() []string { return []string{resourceMemory, resourceCPU, 
 func (c *cgroups) create(id string, lim limits) group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := group{by: map[string]int{}, missing: map[string]string{}}
-	for _, resource := range limitedResources() {
-		h, ok := c.hierarchies[resource]
-		if !ok {
-			g.missing[resource] = "no " + resource + " cgroup on this host"
-			continue
-		}
-		dir := filepath.Join(h.root, c.name, id)
-		if err := c.limit(h, dir, resource, lim); err != nil {
-			g.missing[resource] = "no cgroup access (" + plainReason(err) + ")"
-			if !slices.Contains(g.dirs, dir) {
-				_ = os.Remove(dir) // Made by this attempt, perhaps; it has no process.
-				_ = os.Remove(filepath.Dir(dir))
-			}
-			continue
-		}
-		g.by[resource] = h.version
-		if resource == resourceMemory {
-			g.oomFile = filepath.Join(dir, map[int]string{1: "memory.oom_control", 2: "memory.events"}[h.version])
-		}
-		if !slices.Contains(g.dirs, dir) {
-			g.dirs = append(g.dirs, dir)
-			g.procs = append(g.procs, filepath.Join(dir, "cgroup.procs"))
+	g := group{by: map[string]int{}, missing: map[string]string{}, at: map[string]string{}}
+	for _, resource := range append(limitedResources(), resourceCPUTime) {
+		if why := c.add(&g, id, resource, lim); why != "" && resource != resourceCPUTime {
+			g.missing[resource] = why
 		}
 	}
 	return g
+}
+
+// add makes the cgroup of one resource, or says why not.
+func (c *cgroups) add(g *group, id, resource string, lim limits) string {
+	h, ok := c.hierarchies[resource]
+	if !ok {
+		return "no " + resource + " cgroup on this host"
+	}
+	dir := filepath.Join(h.root, c.name, id)
+	if err := c.limit(h, dir, resource, lim); err != nil {
+		if !slices.Contains(g.dirs, dir) {
+			_ = os.Remove(dir) // Made by this attempt, perhaps; it has no process.
+			_ = os.Remove(filepath.Dir(dir))
+		}
+		return "no cgroup access (" + plainReason(err) + ")"
+	}
+	g.by[resource], g.at[resource] = h.version, dir
+	if !slices.Contains(g.dirs, dir) {
+		g.dirs = append(g.dirs, dir)
+		g.procs = append(g.procs, filepath.Join(dir, "cgroup.procs"))
+	}
+	return ""
 }
 
 func (c *cgroups) limit(h hierarchy, dir, resource string, lim limits) error {
@@ -179,6 +184,8 @@ func knobs(version int, resource string, lim limits) []knob {
 	memory, quota := strconv.FormatInt(lim.memoryBytes, 10), strconv.FormatInt(lim.milliCPU*cfsPeriod/1000, 10)
 	period, pids := strconv.Itoa(cfsPeriod), strconv.FormatInt(lim.pids, 10)
 	switch {
+	case resource == resourceCPUTime:
+		return nil
 	case resource == resourceMemory && version == 1:
 		return []knob{{file: "memory.limit_in_bytes", value: memory}, {file: "memory.swappiness", value: "0", optional: true}, {file: "memory.memsw.limit_in_bytes", value: memory, optional: true}}
 	case resource == resourceMemory:
@@ -254,24 +261,6 @@ func (c *cgroups) sweep(ctx context.Context) error {
 		_ = syscall.Rmdir(parent)
 	}
 	return errors.Join(errs...)
-}
-
-// outOfMemory says whether the kernel killed a process of the group for want of memory.
-func (g group) outOfMemory() bool {
-	if g.oomFile == "" {
-		return false
-	}
-	raw, err := os.ReadFile(g.oomFile)
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(raw)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if name == "oom_kill" {
-			return value != "" && value != "0"
-		}
-	}
-	return false
 }
 
 func mkdirOnce(dir string) error {

@@ -16,7 +16,11 @@ import (
 
 func harness(p sdk.Provider) plugintest.ProviderHarness {
 	return plugintest.ProviderHarness{
-		Provider: p, NewRequest: request,
+		Provider: p, NewRequest: request, Capabilities: description().Capabilities,
+		Say: func(ctx context.Context, ep sdk.Endpoint, line string) error {
+			_, _, err := call(ctx, ep, "/say", testToken, line)
+			return err
+		},
 		Dial: func(ctx context.Context, ep sdk.Endpoint) error {
 			var dialer net.Dialer
 			conn, err := dialer.DialContext(ctx, "unix", strings.TrimPrefix(ep.URL, "unix:"))

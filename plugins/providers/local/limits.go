@@ -64,7 +64,7 @@ func (l limits) describe(g group, nproc bool) map[string]string {
 	}
 	words[resourceDisk] = "not enforced: no quota on this filesystem"
 	if l.diskBytes > 0 {
-		words[resourceDisk] = humanize.IBytes(uint64(l.diskBytes)) + " for each file by rlimit; the sum is not enforced: no quota on this filesystem"
+		words[resourceDisk] = humanize.IBytes(uint64(l.diskBytes)) + " for each file by rlimit, for all together by the agent server"
 	}
 	return words
 }

@@ -134,11 +134,11 @@ func TestLimitsAreToldHonestly(t *testing.T) {
 	}{
 		{"cgroup v1", group{by: map[string]int{"memory": 1, "cpu": 1, "pids": 1}}, false, map[string]string{
 			"memory": "4.0 GiB by cgroup v1", "cpu": "1.5 CPU by cgroup v1", "pids": "512 processes by cgroup v1",
-			"disk": "10 GiB for each file by rlimit; the sum is not enforced: no quota on this filesystem",
+			"disk": "10 GiB for each file by rlimit, for all together by the agent server",
 		}},
 		{"none", group{missing: map[string]string{"memory": "no cgroup access", "cpu": "no cgroup access", "pids": "no cgroup access"}}, true, map[string]string{
 			"memory": "not enforced: no cgroup access", "cpu": "not enforced: no cgroup access", "pids": "512 processes by rlimit",
-			"disk": "10 GiB for each file by rlimit; the sum is not enforced: no quota on this filesystem",
+			"disk": "10 GiB for each file by rlimit, for all together by the agent server",
 		}},
 	}
 	for _, tt := range tests {

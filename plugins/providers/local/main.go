@@ -33,5 +33,8 @@ func run() int {
 
 // description is what Describe answers.
 func description() sdk.Description {
-	return sdk.Description{Name: "local", Version: "0.1.0", Kind: sdk.KindProvider, OptionsSchema: json.RawMessage(optionsSchema)}
+	return sdk.Description{
+		Name: "local", Version: "0.1.0", Kind: sdk.KindProvider, OptionsSchema: json.RawMessage(optionsSchema),
+		Capabilities: []string{sdk.CapabilityStats, sdk.CapabilityLogs},
+	}
 }

@@ -12,14 +12,11 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unicode"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// tailBytes is how much of a sandbox's last output is kept for error messages.
-	tailBytes = 4 << 10
 	// dieWait bounds how long the kernel may take to end a killed sandbox.
 	dieWait = 10 * time.Second
 )
@@ -27,7 +24,9 @@ const (
 // process is one running bwrap with everything below it.
 type process struct {
 	cmd *exec.Cmd
-	out *tail
+	out *output
+	// pipes are the sandbox's standard output and error. reap closes them.
+	pipes []*pipe
 	// gone closes when the last process of the sandbox is gone and code is set.
 	gone chan struct{}
 	// code is the exit status: 128+n for signal n, -1 when bwrap itself was killed.
@@ -65,11 +64,13 @@ func startProcess(l *launcher, spec shimSpec, args []string, token string) (*pro
 	if files.err != nil {
 		return nil, files.err
 	}
-	p := &process{out: &tail{}, gone: make(chan struct{}), init: -1}
+	out := newOutput()
+	stdout, stderr := &pipe{to: out, name: "stdout"}, &pipe{to: out, name: "stderr"}
+	p := &process{out: out, pipes: []*pipe{stdout, stderr}, gone: make(chan struct{}), init: -1}
 	p.cmd = exec.Command("/proc/self/exe", shimArg) //nolint:noctx // It outlives the request. The link follows this binary even when its path is replaced by an upgrade.
 	p.cmd.Dir = "/"
 	p.cmd.Env = []string{}
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.Stdout, p.cmd.Stderr = stdout, stderr
 	p.cmd.ExtraFiles = inherited
 	// A session of its own, so that a terminal's Ctrl-C reaches the host and not the sandboxes.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
@@ -104,6 +105,9 @@ func (p *process) reap(info *os.File) {
 	p.over = true
 	p.mu.Unlock()
 	_ = p.cmd.Wait() // The state below says more than the error.
+	for _, pipe := range p.pipes {
+		pipe.close()
+	}
 	p.code = p.cmd.ProcessState.ExitCode()
 	p.mu.Lock()
 	fd := p.init
@@ -277,42 +281,4 @@ func (f *fileSet) memory(name, content string) *os.File {
 		return nil
 	}
 	return file
-}
-
-// tail is an io.Writer that keeps the last tailBytes. What it holds comes out of a sandbox: trust nothing in it.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-var _ io.Writer = (*tail)(nil)
-
-// Write never fails.
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, p[max(0, len(p)-tailBytes):]...)
-	if extra := len(t.buf) - tailBytes; extra > 0 {
-		t.buf = append(t.buf[:0], t.buf[extra:]...)
-	}
-	return len(p), nil
-}
-
-// String returns the kept output with control characters other than newlines replaced.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(string(t.buf), "?"))
-}
-
-// lastLine returns the last line that says something, at most 300 characters.
-func (t *tail) lastLine() string {
-	lines := strings.Split(strings.TrimSpace(t.String()), "\n")
-	last := []rune(strings.TrimSpace(lines[len(lines)-1]))
-	return string(last[:min(len(last), 300)])
 }

@@ -239,7 +239,7 @@ func (p *Provider) start(ctx context.Context, st *settings, s *sandbox, req sdk.
 	if _, ok := s.group.by[resourcePIDs]; ok {
 		nproc = 0
 	}
-	s.limits = lim.describe(s.group, nproc != 0)
+	s.lim, s.limits = lim, lim.describe(s.group, nproc != 0)
 	var mounts []stageMount
 	if st.root {
 		src, mounts = src.staged()
@@ -258,7 +258,7 @@ func (p *Provider) start(ctx context.Context, st *settings, s *sandbox, req sdk.
 	if err := ctx.Err(); err != nil {
 		return err //nolint:wrapcheck // The caller says what for.
 	}
-	s.proc, err = startProcess(st.launcher, spec, sandboxArgs(src, spec.Info, st.tmpBytes(lim), environment(req.Env)), req.Token)
+	s.proc, err = startProcess(st.launcher, spec, sandboxArgs(src, spec.Info, st.tmpBytes(lim), environment(req.Env, lim.diskBytes)), req.Token)
 	if err != nil {
 		return err
 	}
@@ -267,11 +267,9 @@ func (p *Provider) start(ctx context.Context, st *settings, s *sandbox, req sdk.
 
 // Get implements sdk.Provider. A sandbox that is still being created is not found.
 func (p *Provider) Get(_ context.Context, req sdk.GetRequest) (sdk.Sandbox, error) {
-	p.mu.Lock()
-	s, ok := p.sandboxes[req.ID]
-	p.mu.Unlock()
-	if !ok || !s.ready() {
-		return sdk.Sandbox{}, fmt.Errorf("sandbox %q: %w", req.ID, sdk.ErrNotFound)
+	s, err := p.find(req.ID)
+	if err != nil {
+		return sdk.Sandbox{}, err
 	}
 	return s.describe(), nil
 }

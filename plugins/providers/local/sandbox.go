@@ -40,6 +40,7 @@ type sandbox struct {
 	volumeDir string
 	ephemeral bool
 	limits    map[string]string
+	lim       limits
 	group     group
 	proc      *process
 	// teardown holds one token: whoever has it may take the sandbox apart.
@@ -91,7 +92,7 @@ func (s *sandbox) describe() sdk.Sandbox {
 	}
 	if !s.running() {
 		out.State = sdk.StateExited
-		out.Detail = s.proc.exitDetail(s.group.outOfMemory())
+		out.Detail = s.proc.exitDetail(s.group.oomKills() > 0)
 	}
 	return out
 }
@@ -192,8 +193,8 @@ func (s *sandbox) linkSocket() (bool, error) {
 
 // startFailure explains a sandbox that ended before its agent server listened.
 func (s *sandbox) startFailure() error {
-	if fix := diagnose(s.proc.out.String()); fix != nil {
+	if fix := diagnose(s.proc.out.spoken()); fix != nil {
 		return sdk.Permanent(fmt.Errorf("starting the sandbox: %w (%s)", fix, s.proc.out.lastLine()))
 	}
-	return fmt.Errorf("starting the sandbox: it ended before the agent server listened: %s", s.proc.exitDetail(s.group.outOfMemory()))
+	return fmt.Errorf("starting the sandbox: it ended before the agent server listened: %s", s.proc.exitDetail(s.group.oomKills() > 0))
 }

@@ -139,7 +139,7 @@ func (st *settings) ensureProbed(ctx context.Context) error {
 		st.probed = true
 		return nil
 	}
-	if fix := diagnose(proc.out.String()); fix != nil {
+	if fix := diagnose(proc.out.spoken()); fix != nil {
 		return sdk.Permanent(fmt.Errorf("trying bubblewrap: %w (%s)", fix, proc.out.lastLine()))
 	}
 	return sdk.Permanent(fmt.Errorf("trying bubblewrap: it does not work on this host: %s", proc.exitDetail(false)))

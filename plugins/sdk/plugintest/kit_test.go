@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/agcluster/agcluster/plugins/sdk"
 	"github.com/agcluster/agcluster/plugins/sdk/plugintest"
@@ -43,6 +44,9 @@ type provider struct {
 	mu    sync.Mutex
 	boxes map[string]sdk.Sandbox
 	n     int
+	// said are the lines of each sandbox; changed is closed and replaced when there are more, or fewer sandboxes.
+	said    map[string][]string
+	changed chan struct{}
 }
 
 func (p *provider) Create(ctx context.Context, req sdk.CreateRequest) (sdk.Sandbox, error) {
@@ -112,7 +116,115 @@ func (p *provider) Destroy(_ context.Context, req sdk.DestroyRequest) error {
 	if p.fault != "forgets to destroy" {
 		delete(p.boxes, req.ID)
 	}
+	p.notify()
 	return nil
+}
+
+// notify needs mu.
+func (p *provider) notify() {
+	if p.changed != nil {
+		close(p.changed)
+	}
+	p.changed = make(chan struct{})
+}
+
+func (p *provider) say(ep sdk.Endpoint, line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, box := range p.boxes {
+		if box.Endpoint.URL == ep.URL {
+			p.said[id] = append(p.said[id], line[:min(len(line), 16<<10)])
+			p.notify()
+		}
+	}
+}
+
+func (p *provider) state(id string) (said []string, changed chan struct{}, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok = p.boxes[id]
+	return p.said[id], p.changed, ok
+}
+
+// measuring is a provider with the capability stats, with its faults.
+type measuring struct{ *provider }
+
+func (m measuring) Stats(ctx context.Context, req sdk.StatsRequest, fn func(sdk.Stats) error) error {
+	for n := int64(1); ; n++ {
+		_, changed, ok := m.state(req.ID)
+		if !ok && (m.fault != "measures what is gone" || n > 3) {
+			return sdk.ErrNotFound
+		}
+		s := sdk.Stats{Time: time.Unix(n, 0), CPUMicros: n, MemoryBytes: 1, PIDs: 1, DiskBytes: -1}
+		switch m.fault {
+		case "goes back in time":
+			s.CPUMicros = -n / 2
+		case "measures nonsense":
+			s.DiskBytes = -5
+		}
+		err := fn(s)
+		if m.fault == "ignores who has enough" {
+			err = nil
+		}
+		if err != nil || req.Interval == 0 && m.fault != "measures twice" || n > 4 {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond): // what the platform measures anew
+		}
+	}
+}
+
+// telling is a provider with the capability logs, with its faults.
+type telling struct{ *provider }
+
+func (l telling) Logs(ctx context.Context, req sdk.LogsRequest, fn func(sdk.LogLine) error) error {
+	said, changed, ok := l.state(req.ID)
+	if !ok {
+		return sdk.ErrNotFound
+	}
+	next := 0
+	if req.Tail > 0 && l.fault != "tells all" {
+		next = max(0, len(said)-req.Tail)
+	}
+	for {
+		for ; next < len(said); next++ {
+			line := sdk.LogLine{Stream: "stderr", Text: said[next]}
+			if l.fault == "tells ends of lines" {
+				line.Text += "\n"
+			}
+			if err := fn(line); err != nil {
+				return err
+			}
+		}
+		if !req.Follow || l.fault == "does not follow" {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if said, changed, ok = l.state(req.ID); !ok {
+			if l.fault == "fails when it is gone" {
+				return sdk.ErrNotFound
+			}
+			return nil
+		}
+	}
+}
+
+// pulling is a provider with the capability pull, with its faults.
+type pulling struct{ *provider }
+
+func (p pulling) Pull(_ context.Context, req sdk.PullRequest, fn func(sdk.PullProgress) error) error {
+	if req.Image == "kit-missing" && p.fault != "pulls anything" {
+		return sdk.Permanent(errors.New("build it"))
+	}
+	return fn(sdk.PullProgress{Status: "done"})
 }
 
 func header() sdk.ExportHeader {
@@ -182,10 +294,16 @@ func bad(t *testing.T, name string) {
 		plugintest.TestFilter(t, filters[fault])
 	case "an exporter":
 		plugintest.TestExporter(t, plugintest.ExporterHarness{Exporter: exporters[fault]})
-	case "a provider":
-		p := &provider{fault: fault, boxes: map[string]sdk.Sandbox{}}
+	case "a provider", "a measuring provider", "a telling provider", "a pulling provider", "a secretive provider":
+		p := &provider{fault: fault, boxes: map[string]sdk.Sandbox{}, said: map[string][]string{}, changed: make(chan struct{})}
+		is := map[string]sdk.Provider{
+			"a provider": p, "a measuring provider": measuring{p}, "a telling provider": telling{p}, "a pulling provider": pulling{p},
+			"a secretive provider": measuring{p},
+		}[kind]
+		has := map[string][]string{"a measuring provider": {"stats"}, "a telling provider": {"logs"}, "a pulling provider": {"pull"}}[kind]
 		plugintest.TestProvider(t, plugintest.ProviderHarness{
-			Provider: p,
+			Provider: is, Capabilities: has, MissingImage: "kit-missing", Image: "kit",
+			Say: func(_ context.Context, ep sdk.Endpoint, line string) error { p.say(ep, line); return nil },
 			NewRequest: func(id string) sdk.CreateRequest {
 				return sdk.CreateRequest{ID: id, Volume: "vol-" + id, Token: "t", Labels: map[string]string{"host": "h", "session": id}}
 			},
@@ -207,6 +325,19 @@ func bad(t *testing.T, name string) {
 func TestBad(t *testing.T) {
 	if name := os.Getenv(badVar); name != "" {
 		bad(t, name)
+	}
+}
+
+// TestAFaultlessCapabilityPasses: the faults above are what the kit finds, and nothing else. Volumes these providers have none.
+func TestAFaultlessCapabilityPasses(t *testing.T) {
+	for _, kind := range []string{"a measuring provider", "a telling provider", "a pulling provider"} {
+		t.Run(kind, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run", "^TestBad$/^(stats|logs|pull)$", "-test.v")
+			cmd.Env = append(os.Environ(), badVar+"="+kind+" that has no fault")
+			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS: TestBad/stats") {
+				t.Errorf("got %v\n%.3000s", err, out)
+			}
+		})
 	}
 }
 
@@ -236,6 +367,18 @@ func TestTheKitsFindFaults(t *testing.T) {
 		"a provider that lists everything":          "too",
 		"a provider that can't destroy twice":       "--- FAIL: TestBad/destroy_is_idempotent",
 		"a provider that forgets to destroy":        "is listed",
+
+		"a measuring provider that measures what is gone":  "want ErrNotFound",
+		"a measuring provider that goes back in time":      "follows",
+		"a measuring provider that measures nonsense":      "DiskBytes is -5",
+		"a measuring provider that measures twice":         "without an interval:",
+		"a measuring provider that ignores who has enough": "a caller that has enough",
+		"a telling provider that tells all":                "the last line:",
+		"a telling provider that tells ends of lines":      "no line of a sandbox",
+		"a telling provider that does not follow":          "following",
+		"a telling provider that fails when it is gone":    "want its lines and no error",
+		"a pulling provider that pulls anything":           "want a Permanent error",
+		"a secretive provider that names no capability":    "want ErrUnimplemented",
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run", "^TestBad$", "-test.v")

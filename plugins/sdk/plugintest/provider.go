@@ -22,10 +22,17 @@ type ProviderHarness struct {
 	Dial func(ctx context.Context, ep sdk.Endpoint) error
 	// Run runs a shell command in a sandbox, in its workspace, and returns what it prints.
 	Run func(ctx context.Context, ep sdk.Endpoint, script string) (string, error)
+	// Capabilities are those that the provider's Description names. One that is not named must answer ErrUnimplemented.
+	Capabilities []string
+	// Say makes a sandbox's first program write a line to its standard output or error. It is needed with the capability logs.
+	Say func(ctx context.Context, ep sdk.Endpoint, line string) error
+	// MissingImage can't be had from anywhere, Image can (empty tests none). They are for the capability pull.
+	MissingImage string
+	Image        string
 }
 
 // TestProvider checks what every provider must do: create, also twice, many at a time and when the caller gives up, keep volumes and
-// nothing else, get and list by labels, destroy, also twice, and refuse what is no id.
+// nothing else, get and list by labels, destroy, also twice, and refuse what is no id; and what the capabilities promise that it has.
 func TestProvider(t *testing.T, h ProviderHarness) {
 	t.Helper()
 	t.Run("create is idempotent", h.testIdempotentCreate)
@@ -35,6 +42,9 @@ func TestProvider(t *testing.T, h ProviderHarness) {
 	t.Run("many at a time", h.testMany)
 	t.Run("a caller that gives up", h.testCancel)
 	t.Run("what is no id", h.testIDs)
+	t.Run("stats", h.testStats)
+	t.Run("logs", h.testLogs)
+	t.Run("pull", h.testPull)
 }
 
 // create makes a sandbox that is destroyed, with its volume, at the test's end.

@@ -46,6 +46,10 @@ func main() {
 	switch cfg.Description.Kind {
 	case sdk.KindProvider:
 		cfg.Provider = p
+		if name == "capable" {
+			cfg.Description.Capabilities = []string{sdk.CapabilityStats}
+			cfg.Provider = capable{p}
+		}
 	case sdk.KindExporter:
 		cfg.Exporter = p
 	default:
@@ -148,6 +152,20 @@ func (p *plugin) List(context.Context, sdk.ListRequest) (sdk.ListResponse, error
 }
 
 func (p *plugin) Destroy(context.Context, sdk.DestroyRequest) error { return nil }
+
+// capable can measure, until it is killed.
+type capable struct{ *plugin }
+
+func (c capable) Stats(ctx context.Context, req sdk.StatsRequest, fn func(sdk.Stats) error) error {
+	if req.ID == "none" {
+		return sdk.ErrNotFound
+	}
+	if err := fn(sdk.Stats{PIDs: 1}); err != nil || req.Interval == 0 {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
 
 func (p *plugin) Export(_ context.Context, _ sdk.ExportRequest, tar io.Reader, begin func(sdk.ExportHeader) error, out io.Writer) error {
 	if err := begin(sdk.ExportHeader{FileName: "a.tar", MediaType: "application/x-tar"}); err != nil {

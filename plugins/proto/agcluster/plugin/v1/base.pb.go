@@ -244,7 +244,9 @@ func (*ConfigureResponse) Descriptor() ([]byte, []int) {
 type ErrorDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// No repetition can help.
-	Permanent     bool `protobuf:"varint,1,opt,name=permanent,proto3" json:"permanent,omitempty"`
+	Permanent bool `protobuf:"varint,1,opt,name=permanent,proto3" json:"permanent,omitempty"`
+	// Empty, image_missing or platform_down.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -286,6 +288,13 @@ func (x *ErrorDetail) GetPermanent() bool {
 	return false
 }
 
+func (x *ErrorDetail) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_agcluster_plugin_v1_base_proto protoreflect.FileDescriptor
 
 const file_agcluster_plugin_v1_base_proto_rawDesc = "" +
@@ -303,9 +312,10 @@ const file_agcluster_plugin_v1_base_proto_rawDesc = "" +
 	"\bdata_dir\x18\x02 \x01(\tR\adataDir\x12\x17\n" +
 	"\arun_dir\x18\x03 \x01(\tR\x06runDir\x12\x18\n" +
 	"\aoptions\x18\x04 \x01(\fR\aoptions\"\x13\n" +
-	"\x11ConfigureResponse\"+\n" +
+	"\x11ConfigureResponse\"C\n" +
 	"\vErrorDetail\x12\x1c\n" +
-	"\tpermanent\x18\x01 \x01(\bR\tpermanent2\xc2\x01\n" +
+	"\tpermanent\x18\x01 \x01(\bR\tpermanent\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason2\xc2\x01\n" +
 	"\vBaseService\x12W\n" +
 	"\bDescribe\x12$.agcluster.plugin.v1.DescribeRequest\x1a%.agcluster.plugin.v1.DescribeResponse\x12Z\n" +
 	"\tConfigure\x12%.agcluster.plugin.v1.ConfigureRequest\x1a&.agcluster.plugin.v1.ConfigureResponseB\xdd\x01\n" +

@@ -626,6 +626,419 @@ func (*DestroyResponse) Descriptor() ([]byte, []int) {
 	return file_agcluster_plugin_v1_provider_proto_rawDescGZIP(), []int{10}
 }
 
+type StatsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// 0 asks for one measurement.
+	IntervalNanos int64 `protobuf:"varint,2,opt,name=interval_nanos,json=intervalNanos,proto3" json:"interval_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsRequest) Reset() {
+	*x = StatsRequest{}
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsRequest) ProtoMessage() {}
+
+func (x *StatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
+func (*StatsRequest) Descriptor() ([]byte, []int) {
+	return file_agcluster_plugin_v1_provider_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StatsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StatsRequest) GetIntervalNanos() int64 {
+	if x != nil {
+		return x.IntervalNanos
+	}
+	return 0
+}
+
+// StatsResponse is one measurement. A field that the platform can't measure is -1; a limit of 0 is none.
+type StatsResponse struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	TimeUnixNano     int64                  `protobuf:"varint,1,opt,name=time_unix_nano,json=timeUnixNano,proto3" json:"time_unix_nano,omitempty"`
+	CpuMicros        int64                  `protobuf:"varint,2,opt,name=cpu_micros,json=cpuMicros,proto3" json:"cpu_micros,omitempty"`
+	MilliCpu         int64                  `protobuf:"varint,3,opt,name=milli_cpu,json=milliCpu,proto3" json:"milli_cpu,omitempty"`
+	MemoryBytes      int64                  `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	MemoryLimitBytes int64                  `protobuf:"varint,5,opt,name=memory_limit_bytes,json=memoryLimitBytes,proto3" json:"memory_limit_bytes,omitempty"`
+	Pids             int64                  `protobuf:"varint,6,opt,name=pids,proto3" json:"pids,omitempty"`
+	PidsLimit        int64                  `protobuf:"varint,7,opt,name=pids_limit,json=pidsLimit,proto3" json:"pids_limit,omitempty"`
+	DiskBytes        int64                  `protobuf:"varint,8,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
+	DiskLimitBytes   int64                  `protobuf:"varint,9,opt,name=disk_limit_bytes,json=diskLimitBytes,proto3" json:"disk_limit_bytes,omitempty"`
+	NetworkRxBytes   int64                  `protobuf:"varint,10,opt,name=network_rx_bytes,json=networkRxBytes,proto3" json:"network_rx_bytes,omitempty"`
+	NetworkTxBytes   int64                  `protobuf:"varint,11,opt,name=network_tx_bytes,json=networkTxBytes,proto3" json:"network_tx_bytes,omitempty"`
+	OomKills         int64                  `protobuf:"varint,12,opt,name=oom_kills,json=oomKills,proto3" json:"oom_kills,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *StatsResponse) Reset() {
+	*x = StatsResponse{}
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsResponse) ProtoMessage() {}
+
+func (x *StatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
+func (*StatsResponse) Descriptor() ([]byte, []int) {
+	return file_agcluster_plugin_v1_provider_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StatsResponse) GetTimeUnixNano() int64 {
+	if x != nil {
+		return x.TimeUnixNano
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetCpuMicros() int64 {
+	if x != nil {
+		return x.CpuMicros
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetMilliCpu() int64 {
+	if x != nil {
+		return x.MilliCpu
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetMemoryLimitBytes() int64 {
+	if x != nil {
+		return x.MemoryLimitBytes
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetPids() int64 {
+	if x != nil {
+		return x.Pids
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetPidsLimit() int64 {
+	if x != nil {
+		return x.PidsLimit
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetDiskBytes() int64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetDiskLimitBytes() int64 {
+	if x != nil {
+		return x.DiskLimitBytes
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetNetworkRxBytes() int64 {
+	if x != nil {
+		return x.NetworkRxBytes
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetNetworkTxBytes() int64 {
+	if x != nil {
+		return x.NetworkTxBytes
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetOomKills() int64 {
+	if x != nil {
+		return x.OomKills
+	}
+	return 0
+}
+
+type LogsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// 0 is all lines that are kept.
+	Tail          int64 `protobuf:"varint,2,opt,name=tail,proto3" json:"tail,omitempty"`
+	Follow        bool  `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogsRequest) Reset() {
+	*x = LogsRequest{}
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogsRequest) ProtoMessage() {}
+
+func (x *LogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
+func (*LogsRequest) Descriptor() ([]byte, []int) {
+	return file_agcluster_plugin_v1_provider_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LogsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetTail() int64 {
+	if x != nil {
+		return x.Tail
+	}
+	return 0
+}
+
+func (x *LogsRequest) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
+type LogsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 when it is not known.
+	TimeUnixNano int64 `protobuf:"varint,1,opt,name=time_unix_nano,json=timeUnixNano,proto3" json:"time_unix_nano,omitempty"`
+	// stdout or stderr.
+	Stream        string `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogsResponse) Reset() {
+	*x = LogsResponse{}
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogsResponse) ProtoMessage() {}
+
+func (x *LogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogsResponse.ProtoReflect.Descriptor instead.
+func (*LogsResponse) Descriptor() ([]byte, []int) {
+	return file_agcluster_plugin_v1_provider_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LogsResponse) GetTimeUnixNano() int64 {
+	if x != nil {
+		return x.TimeUnixNano
+	}
+	return 0
+}
+
+func (x *LogsResponse) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *LogsResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type PullRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Image         string                 `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullRequest) Reset() {
+	*x = PullRequest{}
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullRequest) ProtoMessage() {}
+
+func (x *PullRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullRequest.ProtoReflect.Descriptor instead.
+func (*PullRequest) Descriptor() ([]byte, []int) {
+	return file_agcluster_plugin_v1_provider_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PullRequest) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+type PullResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	CurrentBytes  int64                  `protobuf:"varint,2,opt,name=current_bytes,json=currentBytes,proto3" json:"current_bytes,omitempty"`
+	TotalBytes    int64                  `protobuf:"varint,3,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullResponse) Reset() {
+	*x = PullResponse{}
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullResponse) ProtoMessage() {}
+
+func (x *PullResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agcluster_plugin_v1_provider_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullResponse.ProtoReflect.Descriptor instead.
+func (*PullResponse) Descriptor() ([]byte, []int) {
+	return file_agcluster_plugin_v1_provider_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PullResponse) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *PullResponse) GetCurrentBytes() int64 {
+	if x != nil {
+		return x.CurrentBytes
+	}
+	return 0
+}
+
+func (x *PullResponse) GetTotalBytes() int64 {
+	if x != nil {
+		return x.TotalBytes
+	}
+	return 0
+}
+
 var File_agcluster_plugin_v1_provider_proto protoreflect.FileDescriptor
 
 const file_agcluster_plugin_v1_provider_proto_rawDesc = "" +
@@ -687,12 +1100,50 @@ const file_agcluster_plugin_v1_provider_proto_rawDesc = "" +
 	"\x0eDestroyRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06volume\x18\x02 \x01(\tR\x06volume\"\x11\n" +
-	"\x0fDestroyResponse2\xd1\x02\n" +
+	"\x0fDestroyResponse\"E\n" +
+	"\fStatsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
+	"\x0einterval_nanos\x18\x02 \x01(\x03R\rintervalNanos\"\xaf\x03\n" +
+	"\rStatsResponse\x12$\n" +
+	"\x0etime_unix_nano\x18\x01 \x01(\x03R\ftimeUnixNano\x12\x1d\n" +
+	"\n" +
+	"cpu_micros\x18\x02 \x01(\x03R\tcpuMicros\x12\x1b\n" +
+	"\tmilli_cpu\x18\x03 \x01(\x03R\bmilliCpu\x12!\n" +
+	"\fmemory_bytes\x18\x04 \x01(\x03R\vmemoryBytes\x12,\n" +
+	"\x12memory_limit_bytes\x18\x05 \x01(\x03R\x10memoryLimitBytes\x12\x12\n" +
+	"\x04pids\x18\x06 \x01(\x03R\x04pids\x12\x1d\n" +
+	"\n" +
+	"pids_limit\x18\a \x01(\x03R\tpidsLimit\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\b \x01(\x03R\tdiskBytes\x12(\n" +
+	"\x10disk_limit_bytes\x18\t \x01(\x03R\x0ediskLimitBytes\x12(\n" +
+	"\x10network_rx_bytes\x18\n" +
+	" \x01(\x03R\x0enetworkRxBytes\x12(\n" +
+	"\x10network_tx_bytes\x18\v \x01(\x03R\x0enetworkTxBytes\x12\x1b\n" +
+	"\toom_kills\x18\f \x01(\x03R\boomKills\"I\n" +
+	"\vLogsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04tail\x18\x02 \x01(\x03R\x04tail\x12\x16\n" +
+	"\x06follow\x18\x03 \x01(\bR\x06follow\"`\n" +
+	"\fLogsResponse\x12$\n" +
+	"\x0etime_unix_nano\x18\x01 \x01(\x03R\ftimeUnixNano\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"#\n" +
+	"\vPullRequest\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\"l\n" +
+	"\fPullResponse\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\tR\x06status\x12#\n" +
+	"\rcurrent_bytes\x18\x02 \x01(\x03R\fcurrentBytes\x12\x1f\n" +
+	"\vtotal_bytes\x18\x03 \x01(\x03R\n" +
+	"totalBytes2\xc1\x04\n" +
 	"\x0fProviderService\x12Q\n" +
 	"\x06Create\x12\".agcluster.plugin.v1.CreateRequest\x1a#.agcluster.plugin.v1.CreateResponse\x12H\n" +
 	"\x03Get\x12\x1f.agcluster.plugin.v1.GetRequest\x1a .agcluster.plugin.v1.GetResponse\x12K\n" +
 	"\x04List\x12 .agcluster.plugin.v1.ListRequest\x1a!.agcluster.plugin.v1.ListResponse\x12T\n" +
-	"\aDestroy\x12#.agcluster.plugin.v1.DestroyRequest\x1a$.agcluster.plugin.v1.DestroyResponseB\xe1\x01\n" +
+	"\aDestroy\x12#.agcluster.plugin.v1.DestroyRequest\x1a$.agcluster.plugin.v1.DestroyResponse\x12P\n" +
+	"\x05Stats\x12!.agcluster.plugin.v1.StatsRequest\x1a\".agcluster.plugin.v1.StatsResponse0\x01\x12M\n" +
+	"\x04Logs\x12 .agcluster.plugin.v1.LogsRequest\x1a!.agcluster.plugin.v1.LogsResponse0\x01\x12M\n" +
+	"\x04Pull\x12 .agcluster.plugin.v1.PullRequest\x1a!.agcluster.plugin.v1.PullResponse0\x01B\xe1\x01\n" +
 	"\x17com.agcluster.plugin.v1B\rProviderProtoP\x01ZIgithub.com/agcluster/agcluster/plugins/proto/agcluster/plugin/v1;pluginv1\xa2\x02\x03APX\xaa\x02\x13Agcluster.Plugin.V1\xca\x02\x13Agcluster\\Plugin\\V1\xe2\x02\x1fAgcluster\\Plugin\\V1\\GPBMetadata\xea\x02\x15Agcluster::Plugin::V1b\x06proto3"
 
 var (
@@ -707,7 +1158,7 @@ func file_agcluster_plugin_v1_provider_proto_rawDescGZIP() []byte {
 	return file_agcluster_plugin_v1_provider_proto_rawDescData
 }
 
-var file_agcluster_plugin_v1_provider_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_agcluster_plugin_v1_provider_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_agcluster_plugin_v1_provider_proto_goTypes = []any{
 	(*Resources)(nil),       // 0: agcluster.plugin.v1.Resources
 	(*Endpoint)(nil),        // 1: agcluster.plugin.v1.Endpoint
@@ -720,35 +1171,47 @@ var file_agcluster_plugin_v1_provider_proto_goTypes = []any{
 	(*ListResponse)(nil),    // 8: agcluster.plugin.v1.ListResponse
 	(*DestroyRequest)(nil),  // 9: agcluster.plugin.v1.DestroyRequest
 	(*DestroyResponse)(nil), // 10: agcluster.plugin.v1.DestroyResponse
-	nil,                     // 11: agcluster.plugin.v1.Endpoint.HeadersEntry
-	nil,                     // 12: agcluster.plugin.v1.Sandbox.LabelsEntry
-	nil,                     // 13: agcluster.plugin.v1.Sandbox.LimitsEntry
-	nil,                     // 14: agcluster.plugin.v1.CreateRequest.LabelsEntry
-	nil,                     // 15: agcluster.plugin.v1.CreateRequest.EnvEntry
-	nil,                     // 16: agcluster.plugin.v1.ListRequest.LabelsEntry
+	(*StatsRequest)(nil),    // 11: agcluster.plugin.v1.StatsRequest
+	(*StatsResponse)(nil),   // 12: agcluster.plugin.v1.StatsResponse
+	(*LogsRequest)(nil),     // 13: agcluster.plugin.v1.LogsRequest
+	(*LogsResponse)(nil),    // 14: agcluster.plugin.v1.LogsResponse
+	(*PullRequest)(nil),     // 15: agcluster.plugin.v1.PullRequest
+	(*PullResponse)(nil),    // 16: agcluster.plugin.v1.PullResponse
+	nil,                     // 17: agcluster.plugin.v1.Endpoint.HeadersEntry
+	nil,                     // 18: agcluster.plugin.v1.Sandbox.LabelsEntry
+	nil,                     // 19: agcluster.plugin.v1.Sandbox.LimitsEntry
+	nil,                     // 20: agcluster.plugin.v1.CreateRequest.LabelsEntry
+	nil,                     // 21: agcluster.plugin.v1.CreateRequest.EnvEntry
+	nil,                     // 22: agcluster.plugin.v1.ListRequest.LabelsEntry
 }
 var file_agcluster_plugin_v1_provider_proto_depIdxs = []int32{
-	11, // 0: agcluster.plugin.v1.Endpoint.headers:type_name -> agcluster.plugin.v1.Endpoint.HeadersEntry
-	12, // 1: agcluster.plugin.v1.Sandbox.labels:type_name -> agcluster.plugin.v1.Sandbox.LabelsEntry
+	17, // 0: agcluster.plugin.v1.Endpoint.headers:type_name -> agcluster.plugin.v1.Endpoint.HeadersEntry
+	18, // 1: agcluster.plugin.v1.Sandbox.labels:type_name -> agcluster.plugin.v1.Sandbox.LabelsEntry
 	1,  // 2: agcluster.plugin.v1.Sandbox.endpoint:type_name -> agcluster.plugin.v1.Endpoint
-	13, // 3: agcluster.plugin.v1.Sandbox.limits:type_name -> agcluster.plugin.v1.Sandbox.LimitsEntry
-	14, // 4: agcluster.plugin.v1.CreateRequest.labels:type_name -> agcluster.plugin.v1.CreateRequest.LabelsEntry
-	15, // 5: agcluster.plugin.v1.CreateRequest.env:type_name -> agcluster.plugin.v1.CreateRequest.EnvEntry
+	19, // 3: agcluster.plugin.v1.Sandbox.limits:type_name -> agcluster.plugin.v1.Sandbox.LimitsEntry
+	20, // 4: agcluster.plugin.v1.CreateRequest.labels:type_name -> agcluster.plugin.v1.CreateRequest.LabelsEntry
+	21, // 5: agcluster.plugin.v1.CreateRequest.env:type_name -> agcluster.plugin.v1.CreateRequest.EnvEntry
 	0,  // 6: agcluster.plugin.v1.CreateRequest.resources:type_name -> agcluster.plugin.v1.Resources
 	2,  // 7: agcluster.plugin.v1.CreateResponse.sandbox:type_name -> agcluster.plugin.v1.Sandbox
 	2,  // 8: agcluster.plugin.v1.GetResponse.sandbox:type_name -> agcluster.plugin.v1.Sandbox
-	16, // 9: agcluster.plugin.v1.ListRequest.labels:type_name -> agcluster.plugin.v1.ListRequest.LabelsEntry
+	22, // 9: agcluster.plugin.v1.ListRequest.labels:type_name -> agcluster.plugin.v1.ListRequest.LabelsEntry
 	2,  // 10: agcluster.plugin.v1.ListResponse.sandboxes:type_name -> agcluster.plugin.v1.Sandbox
 	3,  // 11: agcluster.plugin.v1.ProviderService.Create:input_type -> agcluster.plugin.v1.CreateRequest
 	5,  // 12: agcluster.plugin.v1.ProviderService.Get:input_type -> agcluster.plugin.v1.GetRequest
 	7,  // 13: agcluster.plugin.v1.ProviderService.List:input_type -> agcluster.plugin.v1.ListRequest
 	9,  // 14: agcluster.plugin.v1.ProviderService.Destroy:input_type -> agcluster.plugin.v1.DestroyRequest
-	4,  // 15: agcluster.plugin.v1.ProviderService.Create:output_type -> agcluster.plugin.v1.CreateResponse
-	6,  // 16: agcluster.plugin.v1.ProviderService.Get:output_type -> agcluster.plugin.v1.GetResponse
-	8,  // 17: agcluster.plugin.v1.ProviderService.List:output_type -> agcluster.plugin.v1.ListResponse
-	10, // 18: agcluster.plugin.v1.ProviderService.Destroy:output_type -> agcluster.plugin.v1.DestroyResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
+	11, // 15: agcluster.plugin.v1.ProviderService.Stats:input_type -> agcluster.plugin.v1.StatsRequest
+	13, // 16: agcluster.plugin.v1.ProviderService.Logs:input_type -> agcluster.plugin.v1.LogsRequest
+	15, // 17: agcluster.plugin.v1.ProviderService.Pull:input_type -> agcluster.plugin.v1.PullRequest
+	4,  // 18: agcluster.plugin.v1.ProviderService.Create:output_type -> agcluster.plugin.v1.CreateResponse
+	6,  // 19: agcluster.plugin.v1.ProviderService.Get:output_type -> agcluster.plugin.v1.GetResponse
+	8,  // 20: agcluster.plugin.v1.ProviderService.List:output_type -> agcluster.plugin.v1.ListResponse
+	10, // 21: agcluster.plugin.v1.ProviderService.Destroy:output_type -> agcluster.plugin.v1.DestroyResponse
+	12, // 22: agcluster.plugin.v1.ProviderService.Stats:output_type -> agcluster.plugin.v1.StatsResponse
+	14, // 23: agcluster.plugin.v1.ProviderService.Logs:output_type -> agcluster.plugin.v1.LogsResponse
+	16, // 24: agcluster.plugin.v1.ProviderService.Pull:output_type -> agcluster.plugin.v1.PullResponse
+	18, // [18:25] is the sub-list for method output_type
+	11, // [11:18] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -765,7 +1228,7 @@ func file_agcluster_plugin_v1_provider_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agcluster_plugin_v1_provider_proto_rawDesc), len(file_agcluster_plugin_v1_provider_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

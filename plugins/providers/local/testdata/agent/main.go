@@ -55,6 +55,10 @@ func serve() error {
 		fmt.Fprintln(os.Stderr, "agent: told to leave")
 		os.Exit(7)
 	})
+	mux.HandleFunc("POST /say", func(_ http.ResponseWriter, r *http.Request) {
+		line, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(os.Stderr, "%s\n", line)
+	})
 	mux.HandleFunc("POST /eat", func(_ http.ResponseWriter, r *http.Request) { eat(r.URL.Query().Get("mib")) })
 	want := "Bearer " + string(token)
 	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
