@@ -35,9 +35,14 @@ type fake struct {
 	// hold keeps Follow open after the events.
 	hold chan struct{}
 	end  error
+	// launch, if any, is Launch.
+	launch func(context.Context, session.LaunchRequest) (session.Session, error)
 }
 
-func (f *fake) Launch(context.Context, session.LaunchRequest) (session.Session, error) {
+func (f *fake) Launch(ctx context.Context, req session.LaunchRequest) (session.Session, error) {
+	if f.launch != nil {
+		return f.launch(ctx, req)
+	}
 	return f.rec, f.err
 }
 

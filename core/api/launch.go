@@ -45,7 +45,7 @@ type LaunchRequest struct {
 }
 
 type launchInput struct {
-	Accept string `header:"Accept" doc:"application/json (the default), or text/event-stream to see the place in the queue meanwhile."`
+	Accept string `header:"Accept" doc:"application/json (the default), or text/event-stream to see where in the queue it is meanwhile."`
 	Body   LaunchRequest
 }
 
@@ -129,21 +129,21 @@ func (a *API) writeRefusal(hc huma.Context, err error) {
 
 // launching is a launch that goes on while its client is told how.
 type launching struct {
-	// places has the newest place in the queue.
-	places chan int
+	// news has where it is now, if that is news.
+	news chan event.Status
 	done   chan struct{}
 	rec    session.Session
 	err    error
 }
 
 func (a *API) beginLaunch(ctx context.Context, req session.LaunchRequest) *launching {
-	l := &launching{places: make(chan int, 1), done: make(chan struct{})}
-	req.Queued = func(position int) {
+	l := &launching{news: make(chan event.Status, 1), done: make(chan struct{})}
+	req.Progress = func(status event.Status) {
 		select {
-		case <-l.places:
+		case <-l.news:
 		default:
 		}
-		l.places <- position
+		l.news <- status
 	}
 	go func() {
 		defer close(l.done)
@@ -152,16 +152,17 @@ func (a *API) beginLaunch(ctx context.Context, req session.LaunchRequest) *launc
 	return l
 }
 
-// streamLaunch tells the place in the queue while a launch waits, and then how it went. What fails before there is anything to tell
+// streamLaunch tells where a launch is that takes its time, and then how it went. What fails before there is anything to tell
 // is answered as if nobody had asked for a stream.
 func (a *API) streamLaunch(hc huma.Context, req session.LaunchRequest) {
 	r, w := humachi.Unwrap(hc)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	l := a.beginLaunch(ctx, req)
-	place := -1
+	var status *event.Status
 	select {
-	case place = <-l.places:
+	case news := <-l.news:
+		status = &news
 	case <-l.done:
 		if l.err != nil {
 			a.writeRefusal(hc, l.err)
@@ -181,11 +182,12 @@ func (a *API) streamLaunch(hc huma.Context, req session.LaunchRequest) {
 		s.beat(ctx, a.cfg.Heartbeat)
 	})
 	for waiting := true; waiting; {
-		if place >= 0 {
-			_ = s.data(progress(place)) // the heartbeat finds out that nobody reads
+		if status != nil {
+			_ = s.data(LaunchProgress{Type: "status", Status: status}) // the heartbeat finds out that nobody reads
 		}
 		select {
-		case place = <-l.places:
+		case news := <-l.news:
+			status = &news
 		case <-l.done:
 			waiting = false
 		}
@@ -193,14 +195,6 @@ func (a *API) streamLaunch(hc huma.Context, req session.LaunchRequest) {
 	if s.data(a.outcome(l)) == nil {
 		_ = s.write([]byte("data: [DONE]\n\n")) // as above
 	}
-}
-
-// progress is what is told of a place in the queue.
-func progress(position int) LaunchProgress {
-	if position == 0 {
-		return LaunchProgress{Type: "status", Status: &event.Status{Status: string(session.StatusStarting)}}
-	}
-	return LaunchProgress{Type: "status", Status: &event.Status{Status: event.StatusQueued, Position: position}}
 }
 
 // outcome is how a launch went.

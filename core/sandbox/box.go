@@ -50,8 +50,8 @@ var _ session.Sandbox = (*Sandbox)(nil)
 func (s *Sandbox) Agent() session.Agent { return s.client }
 
 // Configure implements session.Sandbox.
-func (s *Sandbox) Configure(ctx context.Context, spec agent.SessionSpec, queued func(position int)) error {
-	free, err := s.pool.admission.enter(ctx, queued)
+func (s *Sandbox) Configure(ctx context.Context, spec agent.SessionSpec, progress func(session.Progress)) error {
+	free, err := s.pool.admission.enter(ctx, place(progress))
 	if err != nil {
 		return fmt.Errorf("waiting to start Claude Code: %w", err)
 	}

@@ -152,7 +152,7 @@ func (p *Pool) Start(ctx context.Context, spec session.SandboxSpec) (session.San
 	if warm != nil {
 		return warm, nil
 	}
-	free, err := p.admission.enter(ctx, spec.Queued)
+	free, err := p.admission.enter(ctx, place(spec.Progress))
 	if err != nil {
 		return nil, fmt.Errorf("waiting to start a sandbox: %w", err)
 	}
@@ -167,7 +167,7 @@ func (p *Pool) Start(ctx context.Context, spec session.SandboxSpec) (session.San
 
 // cold makes a sandbox for a session, and starts its CLI if the session wants one. The caller holds a slot.
 func (p *Pool) cold(ctx context.Context, spec session.SandboxSpec) (*Sandbox, error) {
-	s, err := p.create(ctx, spec.Provider, spec.Volume, spec.SessionID, spec.Limits)
+	s, err := p.create(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -184,10 +184,17 @@ func (p *Pool) cold(ctx context.Context, spec session.SandboxSpec) (*Sandbox, er
 	return s, nil
 }
 
-// create makes a sandbox whose agent server answers, on a new volume if volume is empty. When it fails, nothing is left.
-func (p *Pool) create(
-	ctx context.Context, name, volume, sessionID string, limits preset.ResourceLimits,
-) (s *Sandbox, err error) {
+// place tells a start's progress what the queue tells of it.
+func place(progress func(session.Progress)) func(position int) {
+	if progress == nil {
+		return nil
+	}
+	return func(position int) { progress(session.Progress{Position: position}) }
+}
+
+// create makes a sandbox whose agent server answers, on a new volume if the spec has none. When it fails, nothing is left.
+func (p *Pool) create(ctx context.Context, spec session.SandboxSpec) (s *Sandbox, err error) {
+	name, volume := spec.Provider, spec.Volume
 	if err := p.bury(ctx, volume); err != nil {
 		return nil, err
 	}
@@ -195,7 +202,7 @@ func (p *Pool) create(
 	if err != nil {
 		return nil, err
 	}
-	resources, err := p.resources(limits)
+	resources, err := p.resources(spec.Limits)
 	if err != nil {
 		return nil, err
 	}
@@ -212,9 +219,12 @@ func (p *Pool) create(
 	token := rand.Text()
 	req := sdk.CreateRequest{
 		ID: "sb-" + strings.ToLower(rand.Text()), Volume: volume, Image: p.cfg.Image, Token: token, Resources: resources,
-		Labels: map[string]string{LabelHost: p.cfg.HostID, LabelSession: sessionID, LabelGeneration: p.generation},
+		Labels: map[string]string{LabelHost: p.cfg.HostID, LabelSession: spec.SessionID, LabelGeneration: p.generation},
 	}
 	made, err := provider.Create(ctx, req)
+	if errors.Is(err, sdk.ErrImageMissing) {
+		made, err = p.pull(ctx, provider, req, spec.Progress, err)
+	}
 	if err != nil {
 		// The answer may have been lost after the deed.
 		return nil, errors.Join(fmt.Errorf("starting a sandbox: %w", err), p.destroy(ctx, provider, req.ID, volume))

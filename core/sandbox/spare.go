@@ -297,7 +297,7 @@ func (s *spares) make(sh *shelf, leave func()) {
 
 // prepare makes a sandbox whose CLI waits. When it fails, nothing is left.
 func (s *spares) prepare(ctx context.Context, spec session.SandboxSpec) (*Sandbox, error) {
-	spare, err := s.pool.create(ctx, spec.Provider, "", "", spec.Limits)
+	spare, err := s.pool.create(ctx, spec)
 	if err != nil {
 		return nil, err
 	}

@@ -342,7 +342,7 @@ func TestALaunchThatWaitsTellsItsPlace(t *testing.T) {
 	places := make(chan int, 8)
 	wg.Go(func() {
 		spec := wants("conv-2", "")
-		spec.Queued = func(position int) { places <- position }
+		spec.Progress = func(p session.Progress) { places <- p.Position }
 		launch(t, p, spec)
 	})
 	if got := <-places; got != 1 {

@@ -43,14 +43,14 @@ func (s *Service) acquire(ctx context.Context, l *live, withAgent bool) (release
 	defer close(late)
 	go func() {
 		defer leave()
-		err := s.lease(ctx, l, withAgent, func(position int) {
-			// Waiting for others is no failure to start.
-			if position > 0 {
+		err := s.lease(ctx, l, withAgent, func(p Progress) {
+			// Waiting for others is no failure to start, and what moves is alive.
+			if p.Position > 0 {
 				timer.Stop()
 			} else {
 				timer.Reset(s.cfg.LaunchTimeout)
 			}
-			s.queued(ctx, l, position)
+			s.progress(ctx, l, p)
 		})
 		select {
 		case leased <- err:
@@ -77,24 +77,24 @@ func (s *Service) acquire(ctx context.Context, l *live, withAgent bool) (release
 	}
 }
 
-// queued notes where in the queue a session's start is.
-func (s *Service) queued(ctx context.Context, l *live, position int) {
+// progress notes where a session's start is.
+func (s *Service) progress(ctx context.Context, l *live, p Progress) {
 	l.mu.Lock()
-	was, turn := l.position, int64(0)
-	l.position = position
+	was, turn := l.progress, int64(0)
+	l.progress = p
 	if l.turn != nil {
 		turn = l.turn.number
 	}
 	l.mu.Unlock()
-	if was == position {
+	if was == p {
 		return // it did not have to wait
 	}
-	if l.onQueue != nil {
-		l.onQueue(position)
+	data := event.Status{Status: string(StatusStarting), Reason: p.Note}
+	if p.Position > 0 {
+		data = event.Status{Status: event.StatusQueued, Position: p.Position}
 	}
-	data := event.Status{Status: event.StatusQueued, Position: position}
-	if position == 0 {
-		data = event.Status{Status: string(StatusStarting)}
+	if l.onProgress != nil {
+		l.onProgress(data)
 	}
 	if _, err := s.log.Append(ctx, l.id, turn, data); err != nil && ctx.Err() == nil {
 		s.zap.Error("logging a session's state", zap.String("session", l.id), zap.Error(err))
@@ -102,7 +102,7 @@ func (s *Service) queued(ctx context.Context, l *live, position int) {
 }
 
 // lease is acquire without its guarantee to return.
-func (s *Service) lease(ctx context.Context, l *live, withAgent bool, queued func(int)) error {
+func (s *Service) lease(ctx context.Context, l *live, withAgent bool, progress func(Progress)) error {
 	if err := l.lock(ctx); err != nil {
 		return fmt.Errorf("%w: waiting for its turn: %w", ErrUnavailable, err)
 	}
@@ -112,11 +112,11 @@ func (s *Service) lease(ctx context.Context, l *live, withAgent bool, queued fun
 	l.mu.Lock()
 	l.abort = cancel
 	l.mu.Unlock()
-	err := s.ready(ctx, l, withAgent, queued)
+	err := s.ready(ctx, l, withAgent, progress)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.abort = nil
-	l.position = 0
+	l.progress = Progress{}
 	switch {
 	case err == nil:
 		l.leases++
@@ -134,7 +134,7 @@ func (l *live) release() {
 }
 
 // ready needs l.gate.
-func (s *Service) ready(ctx context.Context, l *live, withAgent bool, queued func(int)) error {
+func (s *Service) ready(ctx context.Context, l *live, withAgent bool, progress func(Progress)) error {
 	l.mu.Lock()
 	b, rec, key := l.box, l.rec, l.key
 	spoiled := b != nil && b.spoiled
@@ -156,7 +156,7 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool, queued fun
 	}
 	if b == nil {
 		var err error
-		if b, err = s.start(ctx, l, withAgent, queued); err != nil {
+		if b, err = s.start(ctx, l, withAgent, progress); err != nil {
 			return err
 		}
 	}
@@ -165,7 +165,7 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool, queued fun
 		if err != nil {
 			return err
 		}
-		if err := b.Configure(ctx, spec, queued); err != nil {
+		if err := b.Configure(ctx, spec, progress); err != nil {
 			// Half started is of no use to anybody, and the next try may do better in a new one.
 			s.settle(ctx, l, b, "Claude Code did not start")
 			return fmt.Errorf("%w: starting Claude Code: %w", ErrUnavailable, err)
@@ -194,12 +194,12 @@ func (s *Service) ready(ctx context.Context, l *live, withAgent bool, queued fun
 }
 
 // start gives the session a sandbox, with withAgent one whose CLI runs. It needs l.gate.
-func (s *Service) start(ctx context.Context, l *live, withAgent bool, queued func(int)) (*box, error) {
+func (s *Service) start(ctx context.Context, l *live, withAgent bool, progress func(Progress)) (*box, error) {
 	l.mu.Lock()
 	rec, key := l.rec, l.key
 	l.mu.Unlock()
 	want := SandboxSpec{
-		SessionID: rec.ID, Provider: rec.Provider, Volume: rec.Volume, Limits: rec.Config.ResourceLimits, Queued: queued,
+		SessionID: rec.ID, Provider: rec.Provider, Volume: rec.Volume, Limits: rec.Config.ResourceLimits, Progress: progress,
 	}
 	if withAgent {
 		spec, err := sessionSpec(rec, key)

@@ -322,8 +322,8 @@ type fakeBox struct {
 func (b *fakeBox) Agent() Agent          { return b.agent }
 func (b *fakeBox) Gone() <-chan struct{} { return b.gone }
 
-func (b *fakeBox) Configure(ctx context.Context, spec agent.SessionSpec, queued func(int)) error {
-	queued(0)
+func (b *fakeBox) Configure(ctx context.Context, spec agent.SessionSpec, progress func(Progress)) error {
+	progress(Progress{})
 	return b.agent.Configure(ctx, spec)
 }
 

@@ -21,8 +21,8 @@ type live struct {
 	life context.Context //nolint:containedctx // it is the session's own
 	end  context.CancelFunc
 
-	// onQueue, if any, is told where in the queue its first start is.
-	onQueue func(position int)
+	// onProgress, if any, is told where its first start is.
+	onProgress func(event.Status)
 
 	mu   sync.Mutex
 	rec  Session
@@ -31,8 +31,8 @@ type live struct {
 	turn *turn
 	// leases counts those who use the sandbox at this moment, next to a turn.
 	leases int
-	// position is where in the queue the start of its sandbox is; 0 when it does not wait.
-	position int
+	// progress is where the start of its sandbox is that is under way.
+	progress Progress
 	// abort ends the start of a sandbox that is under way; nil when none is.
 	abort context.CancelFunc
 	// removal is under way or done; nil when it has not begun or has failed.

@@ -77,15 +77,21 @@ type SandboxSpec struct {
 	Limits preset.ResourceLimits
 	// Agent is what the CLI is to be started with; nil starts none.
 	Agent *agent.SessionSpec
-	// Queued, if any, is told the start's place in the queue, from 1, each time it moves, and 0 when the start begins.
-	Queued func(position int)
+	// Progress, if any, is told where the start is each time that changes.
+	Progress func(Progress)
+}
+
+// Progress is where a start is: at a place in the queue, from 1, or under way (0), perhaps with a note of what takes its time.
+type Progress struct {
+	Position int
+	Note     string
 }
 
 // Sandbox is a running sandbox.
 type Sandbox interface {
 	Agent() Agent
-	// Configure starts the CLI in a sandbox that was started without. queued is as in SandboxSpec, and may be nil.
-	Configure(ctx context.Context, spec agent.SessionSpec, queued func(position int)) error
+	// Configure starts the CLI in a sandbox that was started without. progress is as in SandboxSpec, and may be nil.
+	Configure(ctx context.Context, spec agent.SessionSpec, progress func(Progress)) error
 	Info() SandboxInfo
 	// Gone is closed when the sandbox is lost; Info then says why.
 	Gone() <-chan struct{}

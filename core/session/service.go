@@ -106,7 +106,7 @@ func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error
 		return Session{}, err
 	}
 	l := newLive(rec)
-	l.onQueue = req.Queued
+	l.onProgress = req.Progress
 	done, err := s.admit(l)
 	if err != nil {
 		return Session{}, err

@@ -122,9 +122,9 @@ type LaunchRequest struct {
 	Provider string
 	// MCPEnv is {server: {VAR: value}}, credentials for MCP servers.
 	MCPEnv map[string]map[string]string
-	// Queued, if any, is told the place in the queue, from 1, each time it changes while the launch waits, and 0 when it goes on. It
-	// must not block.
-	Queued func(position int)
+	// Progress, if any, is told where a launch is that takes its time: in the queue of starts, or waiting for an image. It must not
+	// block.
+	Progress func(event.Status)
 }
 
 // Decision is a person's answer to an approval.

@@ -159,6 +159,26 @@ func TestConfigure(t *testing.T) {
 	}
 }
 
+func TestASpareIsPreparedUntilASessionHasTheSandbox(t *testing.T) {
+	r := newRig(t, nil, nil)
+	spec := r.spec()
+	spec.SystemPrompt.Append = "told late"
+	if err := r.client.Prepare(within(t), spec); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.driver.prepared) != 1 || r.driver.prepared[0].SystemPrompt.Append != "" || len(r.driver.started) != 0 {
+		t.Errorf("prepared %+v, started %+v", r.driver.prepared, r.driver.started)
+	}
+	r.configure(t)
+	if err := r.client.Prepare(within(t), spec); !errors.Is(err, agent.ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	spec.PermissionMode = "yolo"
+	if err := newRig(t, nil, nil).client.Prepare(within(t), spec); !errors.Is(err, agent.ErrInvalid) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	r := newRig(t, untilInterrupted, nil)
 	h, err := r.client.Health(within(t))
