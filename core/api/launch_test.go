@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -14,8 +15,8 @@ import (
 	"github.com/agcluster/agcluster/core/session"
 )
 
-// launchAs launches a preset, accepting what is named, and returns the answer with its body.
-func launchAs(t *testing.T, f *fake, accept string) (*http.Response, string) {
+// launchAs launches a preset, accepting what is named, and returns the answer with its body. began is called once the body has begun.
+func launchAs(t *testing.T, f *fake, accept string, began ...func()) (*http.Response, string) {
 	t.Helper()
 	url := serve(t, f, preset.Config{ID: "one"}).URL + "/api/agents/launch"
 	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(`{"api_key":"sk-ant-x","config_id":"one"}`))
@@ -29,7 +30,14 @@ func launchAs(t *testing.T, f *fake, accept string) (*http.Response, string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	b, err := io.ReadAll(res.Body)
+	body := bufio.NewReader(res.Body)
+	if _, err := body.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	for _, do := range began {
+		do()
+	}
+	b, err := io.ReadAll(body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,9 +83,7 @@ func TestAStreamedLaunchTellsWhereItIs(t *testing.T) {
 				req.Progress(event.Status{Status: "starting"}) // only the newest counts
 				return session.Session{ID: "conv-1", Status: session.StatusRunning, Start: session.Start{Kind: session.StartWarm}}, c.err
 			}}
-			// The first news is there before the second is made.
-			time.AfterFunc(50*time.Millisecond, func() { close(told) })
-			res, body := launchAs(t, f, "text/event-stream")
+			res, body := launchAs(t, f, "text/event-stream", func() { close(told) })
 			if res.StatusCode != http.StatusOK || !strings.HasPrefix(body, `data: {"type":"status","status":{"status":"queued","position":2}}`+"\n\n") ||
 				!strings.HasSuffix(body, "data: "+c.last+"\n\ndata: [DONE]\n\n") {
 				t.Errorf("%d %s", res.StatusCode, body)
