@@ -13,7 +13,7 @@ POLICIES := $(patsubst policies/%/policy.yaml,%,$(wildcard policies/*/policy.yam
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: deps build ## Run the main job end to end without a key (DEMO_KEEP=1 leaves the host up).
@@ -41,6 +41,18 @@ gen: tools ## Generate code and openapi.yaml anew.
 
 .PHONY: build
 build: bin plugins policies agent ## Build the host, the plugins, the policies and the agent server.
+
+.PHONY: base-image
+base-image: ## Build the base of all images from this machine's own Debian archive (FORCE=1: again, for security updates).
+	@.ci/base-image
+
+.PHONY: images
+images: agent ## Build the agent images; VARIANTS="minimal full data". BASE_IMAGE=debian:bookworm-slim takes a registry's base.
+	@.ci/images $(or $(VARIANTS),minimal full data)
+
+.PHONY: host-image
+host-image: build ## Build the image of the host for docker/compose.yaml.
+	@.ci/images host
 
 .PHONY: clean
 clean: ## Remove what was built.

@@ -2,13 +2,16 @@
 // environment, and is nobody's init: it waits for no process but the one it started.
 //
 //	AGCLUSTER_LISTEN       unix:/path/of/socket, or tcp:host:port
-//	AGCLUSTER_TOKEN_FD     an open descriptor from which the token is read, to its end
+//	AGCLUSTER_TOKEN_FD     an open descriptor from which the token is read, to its end; 0 is standard input
 //	AGCLUSTER_WORKSPACE    the folder the agent works in; /workspace
 //	AGCLUSTER_CLAUDE       the Claude Code executable; /opt/agent/claude
 //	AGCLUSTER_ASK_TIMEOUT  how long an ask waits for the host before it is denied; 1h
 //	AGCLUSTER_TUNNEL_WAIT  how long a connection waits for the host to dial the tunnel (again); 30s
 //
 // All else in it but AGCLUSTER_* is passed on to Claude Code.
+//
+// `agcluster-agent connect` is the way to a running agent server for a provider that reaches its sandboxes by nothing but an exec, see
+// connect.
 package main
 
 import (
@@ -44,20 +47,29 @@ func main() {
 		fmt.Fprintln(os.Stdout, "agcluster-agent", version)
 		return
 	}
-	if err := run(); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "agcluster-agent:", err)
 		os.Exit(1)
 	}
 }
 
-func run() (err error) {
-	if len(os.Args) > 1 {
-		return fmt.Errorf("unknown argument %q: only --version is one", os.Args[1])
-	}
+func run(args []string) error {
 	// The agent's tools run as the same user: this keeps them from reading the token out of our memory or /proc.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("hiding from other processes: %w", err)
 	}
+	switch {
+	case len(args) == 0:
+		return serve()
+	case len(args) == 1 && args[0] == "connect":
+		return connect(os.Getenv("AGCLUSTER_LISTEN"), stdio{})
+	default:
+		return fmt.Errorf("unknown arguments %q: only connect and --version are some", args)
+	}
+}
+
+// serve is the agent server, until it is told to end.
+func serve() (err error) {
 	token, err := readToken()
 	if err != nil {
 		return err
@@ -129,18 +141,36 @@ func build(token string, files *server.Workspace, log *zap.Logger) (*server.Serv
 // readToken reads the token from the descriptor that the environment names, and closes that.
 func readToken() (string, error) {
 	fd, err := strconv.Atoi(os.Getenv("AGCLUSTER_TOKEN_FD"))
-	if err != nil || fd < 3 {
-		return "", errors.New("AGCLUSTER_TOKEN_FD must be the number of an open descriptor from 3")
+	if err != nil || fd < 0 || fd == 1 || fd == 2 {
+		return "", errors.New("AGCLUSTER_TOKEN_FD must be the number of an open descriptor: 0, or one from 3")
 	}
 	f := os.NewFile(uintptr(fd), "token")
 	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
-	if err := errors.Join(err, f.Close()); err != nil {
+	if fd == 0 {
+		err = errors.Join(err, emptyStdin())
+	} else {
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
 		return "", fmt.Errorf("reading the token from AGCLUSTER_TOKEN_FD: %w", err)
 	}
 	if len(b) == 0 || len(b) > maxToken {
 		return "", fmt.Errorf("the token from AGCLUSTER_TOKEN_FD has %d bytes: 1 to %d are allowed", len(b), maxToken)
 	}
 	return string(b), nil
+}
+
+// emptyStdin puts /dev/null in the place of standard input, so that no child inherits what the token came through.
+func emptyStdin() error {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return fmt.Errorf("replacing standard input: %w", err)
+	}
+	err = unix.Dup3(int(null.Fd()), 0, 0)
+	if err := errors.Join(err, null.Close()); err != nil {
+		return fmt.Errorf("replacing standard input: %w", err)
+	}
+	return nil
 }
 
 // newLog writes to stderr, where the provider keeps the end of it.

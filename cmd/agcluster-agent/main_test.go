@@ -149,7 +149,8 @@ func TestABadEnvironmentIsNamed(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ key, value, want string }{
 		"no descriptor":       {"AGCLUSTER_TOKEN_FD", "", "AGCLUSTER_TOKEN_FD must be"},
-		"stdin":               {"AGCLUSTER_TOKEN_FD", "0", "AGCLUSTER_TOKEN_FD must be"},
+		"stdout":              {"AGCLUSTER_TOKEN_FD", "1", "AGCLUSTER_TOKEN_FD must be"},
+		"an empty stdin":      {"AGCLUSTER_TOKEN_FD", "0", "AGCLUSTER_TOKEN_FD has 0 bytes"},
 		"closed descriptor":   {"AGCLUSTER_TOKEN_FD", "9", "AGCLUSTER_TOKEN_FD"},
 		"no address":          {"AGCLUSTER_LISTEN", "", "AGCLUSTER_LISTEN"},
 		"no scheme":           {"AGCLUSTER_LISTEN", "/run/s", "AGCLUSTER_LISTEN"},
