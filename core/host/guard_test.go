@@ -15,8 +15,8 @@ import (
 	"github.com/agcluster/agcluster/core/policy/policytest"
 )
 
-func TestApprovals(t *testing.T) {
-	r := newRig(t, options{env: []string{"AGCLUSTER_SESSION_APPROVAL_TIMEOUT=2s"}})
+func jobApprovals(t *testing.T, on string) {
+	r := newRig(t, options{on: on, env: []string{"AGCLUSTER_SESSION_APPROVAL_TIMEOUT=2s"}})
 	id := r.launch(inline(func(c map[string]any) {
 		c["policies"] = []map[string]any{{"name": "tools", "params": map[string]any{"ask": []string{"Bash(touch *)"}}}, {"name": "path"}, {"name": "archive"}}
 	}))
@@ -88,8 +88,8 @@ func TestApprovals(t *testing.T) {
 	})
 }
 
-func TestSecretsNeverReachTheModel(t *testing.T) {
-	r := newRig(t, options{})
+func jobSecretsNeverReachTheModel(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(nil))
 	// Put together here, so that no scanner finds one in this repository.
 	secret := "ghp_" + "Zq7RkT2vXb9LmN4pWc8YdF3hJs6GaE1uQt5K"
@@ -143,12 +143,12 @@ func copyOf(t *testing.T, kind string) string {
 	return dir
 }
 
-func TestPluginKilledInACallDeniesIt(t *testing.T) {
+func jobPluginKilledInACallDeniesIt(t *testing.T, on string) {
 	plugins := copyOf(t, "plugins")
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(plugins, "filter-slow"), "./testdata/slowfilter").CombinedOutput(); err != nil {
 		t.Fatalf("building the filter: %v\n%s", err, out)
 	}
-	r := newRig(t, options{env: []string{
+	r := newRig(t, options{on: on, env: []string{
 		"AGCLUSTER_PLUGINS_DIR=" + plugins,
 		`AGCLUSTER_PLUGINS_OPTIONS={"provider-local":{"agent_dir":"` + built(t, "agent") + `"}}`,
 	}})
@@ -190,7 +190,7 @@ func TestPluginKilledInACallDeniesIt(t *testing.T) {
 	}
 }
 
-func TestHostilePolicyDeniesWithinItsLimits(t *testing.T) {
+func jobHostilePolicyDeniesWithinItsLimits(t *testing.T, on string) {
 	policies := copyOf(t, "policies")
 	if err := policytest.Build(filepath.Join(policies, "hostile.wasm"), "../policy/testdata/hostile"); err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestHostilePolicyDeniesWithinItsLimits(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(policies, "hostile.yaml"), []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, options{env: []string{"AGCLUSTER_POLICIES_DIR=" + policies, "AGCLUSTER_POLICY_TIMEOUT=300ms"}})
+	r := newRig(t, options{on: on, env: []string{"AGCLUSTER_POLICIES_DIR=" + policies, "AGCLUSTER_POLICY_TIMEOUT=300ms"}})
 	healthy := r.launch(inline(nil))
 	for _, do := range []string{"loop", "hog", "panic"} {
 		t.Run(do, func(t *testing.T) {
@@ -222,12 +222,12 @@ func TestHostilePolicyDeniesWithinItsLimits(t *testing.T) {
 }
 
 // A sandbox sees nothing of the host and has no way out.
-func TestSandboxIsClosed(t *testing.T) {
+func jobSandboxIsClosed(t *testing.T, on string) {
 	secret := filepath.Join(t.TempDir(), "host-file")
 	if err := os.WriteFile(secret, []byte("of the host"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, options{})
+	r := newRig(t, options{on: on})
 	// No policy stands in the way here: the sandbox alone must hold.
 	id := r.launch(inline(func(c map[string]any) { c["policies"], c["filters"] = []any{}, []any{} }))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

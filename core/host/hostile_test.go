@@ -18,8 +18,8 @@ import (
 	"github.com/agcluster/agcluster/core/event"
 )
 
-func TestRoutesDemandTheSessionsKey(t *testing.T) {
-	r := newRig(t, options{})
+func jobRoutesDemandTheSessionsKey(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(nil))
 	other := "sk-ant-api03-somebody-else"
 	routes := []struct{ method, path string }{
@@ -131,8 +131,8 @@ func (r *rig) upload(id, query string, files ...string) answer {
 	return r.request(http.MethodPost, "/api/files/"+id+"/upload"+query, &b, "Content-Type", w.FormDataContentType())
 }
 
-func TestHostilePathsStayOutside(t *testing.T) {
-	r := newRig(t, options{})
+func jobHostilePathsStayOutside(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(func(c map[string]any) {
 		c["policies"] = []any{}
 		c["allowed_tools"] = []string{"Bash"}
@@ -262,8 +262,8 @@ func (r *rig) rawGet(path string) answer {
 	return parseAnswer(r.t, all)
 }
 
-func TestArchiveLimitsAreMetBeforeAByteIsSent(t *testing.T) {
-	r := newRig(t, options{})
+func jobArchiveLimitsAreMetBeforeAByteIsSent(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	limited := func(params map[string]any) string {
 		return r.launch(inline(func(c map[string]any) {
 			c["policies"] = []map[string]any{{"name": "archive", "params": params}}
@@ -303,8 +303,8 @@ func TestArchiveLimitsAreMetBeforeAByteIsSent(t *testing.T) {
 }
 
 // The key is looked for wherever it could be.
-func TestKeyIsNowhere(t *testing.T) {
-	r := newRig(t, options{})
+func jobKeyIsNowhere(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch("code-assistant")
 	r.turn(id, "run: env; echo done").ended(event.CompleteOK).says("done")
 	s := r.send(t.Context(), id, "run: sleep 60.321")

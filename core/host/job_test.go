@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,9 +19,9 @@ import (
 )
 
 // The main job, end to end, with the real Claude Code in the real sandbox.
-func TestMainJob(t *testing.T) {
+func jobMainJob(t *testing.T, on string) {
 	before := running()
-	r := newRig(t, options{})
+	r := newRig(t, options{on: on})
 	id := r.launch("code-assistant")
 
 	x := r.turn(id, "write /workspace/hello.py print('hello')").ended(event.CompleteOK)
@@ -76,9 +75,8 @@ func TestMainJob(t *testing.T) {
 	if a := r.request(http.MethodGet, "/api/agents/sessions/"+id, nil); a.status != 404 {
 		t.Errorf("a stopped session: %v", a)
 	}
-	volumes, err := filepath.Glob(filepath.Join(r.data, "plugins/provider-local/volumes/*"))
-	if err != nil || len(volumes) != 0 {
-		t.Errorf("a stopped session left %v (%v)", volumes, err)
+	if volumes := r.volumes(); len(volumes) != 0 {
+		t.Errorf("a stopped session left %v", volumes)
 	}
 	r.stop(syscall.SIGTERM)
 	if left := r.left(before); len(left) > 0 {
@@ -86,8 +84,8 @@ func TestMainJob(t *testing.T) {
 	}
 }
 
-func TestPresetsReachTheCLI(t *testing.T) {
-	r := newRig(t, options{})
+func jobPresetsReachTheCLI(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	for _, c := range []struct {
 		preset string
 		tools  []string
@@ -132,8 +130,8 @@ func TestPresetsReachTheCLI(t *testing.T) {
 	}
 }
 
-func TestSubAgentsAreGuardedAndTheirEventsNameTheirParent(t *testing.T) {
-	r := newRig(t, options{})
+func jobSubAgentsAreGuardedAndTheirEventsNameTheirParent(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(func(c map[string]any) {
 		c["allowed_tools"] = []string{"Task", "Read"}
 		c["agents"] = map[string]any{"backend": map[string]any{"description": "writes", "prompt": "You write.", "tools": []string{"Write", "Bash"}}}
@@ -161,15 +159,15 @@ func TestSubAgentsAreGuardedAndTheirEventsNameTheirParent(t *testing.T) {
 	}
 }
 
-func TestSecondTurnRemembersTheFirst(t *testing.T) {
-	r := newRig(t, options{})
+func jobSecondTurnRemembersTheFirst(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(nil))
 	r.turn(id, "my name is Ada").ended(event.CompleteOK)
 	r.turn(id, "what did I say?").ended(event.CompleteOK).says("my name is Ada")
 }
 
-func TestInterruptEndsATurnAndItsChildren(t *testing.T) {
-	r := newRig(t, options{})
+func jobInterruptEndsATurnAndItsChildren(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(nil))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -197,8 +195,8 @@ func TestInterruptEndsATurnAndItsChildren(t *testing.T) {
 	r.turn(id, "run: echo still here").ended(event.CompleteOK).says("still here")
 }
 
-func TestKilledCLIResumesWithContext(t *testing.T) {
-	r := newRig(t, options{})
+func jobKilledCLIResumesWithContext(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(nil))
 	r.turn(id, "my name is Ada").ended(event.CompleteOK)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -223,8 +221,8 @@ func TestKilledCLIResumesWithContext(t *testing.T) {
 	}
 }
 
-func TestLostStreamGoesOnWhereItBroke(t *testing.T) {
-	r := newRig(t, options{})
+func jobLostStreamGoesOnWhereItBroke(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(nil))
 	var last int64
 	for n := range 4 {
@@ -265,11 +263,11 @@ func TestLostStreamGoesOnWhereItBroke(t *testing.T) {
 	}
 }
 
-func TestRestartKeepsSessionsAndLeavesNoSandbox(t *testing.T) {
+func jobRestartKeepsSessionsAndLeavesNoSandbox(t *testing.T, on string) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(sig.String(), func(t *testing.T) {
 			before := running()
-			r := newRig(t, options{})
+			r := newRig(t, options{on: on})
 			id := r.launch(inline(nil))
 			r.turn(id, "my name is Ada").ended(event.CompleteOK)
 			r.turn(id, "write /workspace/kept.txt kept").ended(event.CompleteOK)
@@ -281,8 +279,10 @@ func TestRestartKeepsSessionsAndLeavesNoSandbox(t *testing.T) {
 			s.rest()
 			eventually(t, "nothing is left", func() bool {
 				left := r.left(before)
-				// A host that was killed can't remove its sockets; its next start does.
-				left = slices.DeleteFunc(left, func(s string) bool { return sig == syscall.SIGKILL && !strings.HasPrefix(s, "process") })
+				// A host that was killed can't remove its sockets, nor containers; its next start does.
+				left = slices.DeleteFunc(left, func(s string) bool {
+					return sig == syscall.SIGKILL && (on == onDocker || !strings.HasPrefix(s, "process"))
+				})
 				return len(left) == 0
 			})
 			r.start()
@@ -311,8 +311,8 @@ func TestRestartKeepsSessionsAndLeavesNoSandbox(t *testing.T) {
 	}
 }
 
-func TestIdleSandboxIsFreedAndWakes(t *testing.T) {
-	r := newRig(t, options{env: []string{"SESSION_IDLE_TIMEOUT=1s", "SESSION_CLEANUP_INTERVAL=100ms"}})
+func jobIdleSandboxIsFreedAndWakes(t *testing.T, on string) {
+	r := newRig(t, options{on: on, env: []string{"SESSION_IDLE_TIMEOUT=1s", "SESSION_CLEANUP_INTERVAL=100ms"}})
 	id := r.launch(inline(nil))
 	r.turn(id, "my name is Ada").ended(event.CompleteOK)
 	// A turn longer than the timeout keeps its sandbox.
@@ -328,8 +328,8 @@ func TestIdleSandboxIsFreedAndWakes(t *testing.T) {
 	r.turn(id, "what did I say?").ended(event.CompleteOK).says("my name is Ada")
 }
 
-func TestOneJSONAnswer(t *testing.T) {
-	r := newRig(t, options{})
+func jobOneJSONAnswer(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(nil))
 	var out struct {
 		Status      string `json:"status"`
@@ -361,8 +361,8 @@ func TestOneJSONAnswer(t *testing.T) {
 	}
 }
 
-func TestDeltasAreStreamedOnRequest(t *testing.T) {
-	r := newRig(t, options{})
+func jobDeltasAreStreamedOnRequest(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(nil))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

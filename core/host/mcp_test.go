@@ -31,8 +31,8 @@ for line in sys.stdin:
     print(json.dumps({"jsonrpc": "2.0", "id": m["id"], "result": r}), flush=True)
 `
 
-func TestMCPServersGetTheirCredentials(t *testing.T) {
-	r := newRig(t, options{script: `
+func jobMCPServersGetTheirCredentials(t *testing.T, on string) {
+	r := newRig(t, options{on: on, script: `
 rules:
   - match: {user: '^open'}
     reply: [{tool: {name: mcp__vault__open, input: {}}}]

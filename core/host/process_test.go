@@ -53,11 +53,11 @@ func below(pid int) []proc {
 	return found
 }
 
-// find returns the descendants of the host whose command line has all parts.
+// find returns the processes of the host and its sandboxes whose command line has all parts.
 func (r *rig) find(parts ...string) []proc {
 	var found []proc
 next:
-	for _, p := range below(r.cmd.Process.Pid) {
+	for _, p := range r.inside() {
 		for _, part := range parts {
 			if !strings.Contains(p.cmdline, part) {
 				continue next
@@ -92,6 +92,11 @@ func (r *rig) left(before map[int]bool) []string {
 		}
 		if strings.Contains(p.cmdline, r.run) || strings.Contains(p.cmdline, "/opt/agent/") || strings.Contains(p.cmdline, "bwrap") {
 			found = append(found, "process "+strconv.Itoa(p.pid)+" "+p.cmdline)
+		}
+	}
+	if r.on == onDocker {
+		for _, id := range r.containers() {
+			found = append(found, "container "+id)
 		}
 	}
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")

@@ -51,6 +51,7 @@ func built(t testing.TB, path string) string {
 // rig is a real host process with a scripted model for its upstream.
 type rig struct {
 	t     testing.TB
+	on    string
 	url   string
 	data  string
 	run   string
@@ -62,6 +63,8 @@ type rig struct {
 }
 
 type options struct {
+	// on is the provider; empty is local.
+	on     string
 	script string
 	env    []string
 }
@@ -69,6 +72,9 @@ type options struct {
 // newRig starts a host whose folders go with the test.
 func newRig(t testing.TB, o options) *rig {
 	t.Helper()
+	if o.on == "" {
+		o.on = onLocal
+	}
 	if o.script == "" {
 		o.script = script
 	}
@@ -84,12 +90,12 @@ func newRig(t testing.TB, o options) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
-	r := &rig{t: t, data: filepath.Join(t.TempDir(), "data"), run: filepath.Join(run, "r"), model: model, log: &logBuffer{}}
+	r := &rig{t: t, on: o.on, data: filepath.Join(t.TempDir(), "data"), run: filepath.Join(run, "r"), model: model, log: &logBuffer{}}
 	r.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "API_HOST=127.0.0.1", "API_PORT=0", "AGCLUSTER_DATA_DIR=" + r.data, "AGCLUSTER_RUN_DIR=" + r.run,
 		"AGCLUSTER_GATEWAY_UPSTREAM=" + upstream.URL, "AGCLUSTER_LOG_LEVEL=debug", "AGCLUSTER_LOG_FORMAT=json",
 		// Spares cost processor time; those tests that are about them ask for some.
-		"AGCLUSTER_POOL_SIZE=0",
+		"AGCLUSTER_POOL_SIZE=0", "CONTAINER_PROVIDER=" + o.on, "AGENT_IMAGE=" + dockerImage,
 	}, o.env...)
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,9 +41,9 @@ func (r *rig) pool() poolHealth {
 
 // TestWarmLaunch: a spare is an agent like any other once it is claimed, and what nobody claimed goes with the host, also when that
 // is killed.
-func TestWarmLaunch(t *testing.T) {
+func jobWarmLaunch(t *testing.T, on string) {
 	before := running()
-	r := newRig(t, options{env: []string{"AGCLUSTER_POOL_SIZE=2", "AGCLUSTER_POOL_PRESETS=code-assistant"}})
+	r := newRig(t, options{on: on, env: []string{"AGCLUSTER_POOL_SIZE=2", "AGCLUSTER_POOL_PRESETS=code-assistant"}})
 	ready := func(n int) {
 		t.Helper()
 		eventually(t, strconv.Itoa(n)+" spares are ready", func() bool { p := r.pool(); return p.Ready == n && p.Starting == 0 })
@@ -89,7 +87,7 @@ func TestWarmLaunch(t *testing.T) {
 	r.stop(syscall.SIGKILL)
 	eventually(t, "the plugins notice", func() bool {
 		for _, p := range processes() {
-			if !before[p.pid] && strings.Contains(p.cmdline, "provider-local") {
+			if !before[p.pid] && strings.Contains(p.cmdline, "provider-"+on) {
 				return false
 			}
 		}
@@ -98,10 +96,7 @@ func TestWarmLaunch(t *testing.T) {
 	r.env = append(r.env, "AGCLUSTER_POOL_SIZE=0", "AGCLUSTER_POOL_PRESETS=")
 	r.start()
 	r.turn(id, "what did I say").ended("completed").says("cat a.txt") // cold, with its history
-	eventually(t, "only volumes of sessions are left", func() bool {
-		dirs, err := os.ReadDir(filepath.Join(r.data, "plugins", "provider-local", "volumes"))
-		return err == nil && len(dirs) == 4
-	})
+	eventually(t, "only volumes of sessions are left", func() bool { return len(r.volumes()) == 4 })
 	r.stop(syscall.SIGTERM)
 	if left := r.left(before); len(left) > 0 {
 		t.Errorf("left over: %s", strings.Join(left, "\n"))
