@@ -311,7 +311,10 @@ func jobKeyIsNowhere(t *testing.T, on string) {
 	eventually(t, "sleep runs", func() bool { return len(r.find("sleep 60.321")) > 0 })
 	secret := []byte(key)
 	looked := 0
-	for _, p := range append(below(r.cmd.Process.Pid), proc{pid: r.cmd.Process.Pid}) {
+	if on == onDocker {
+		r.keyIsNotInTheEngine()
+	}
+	for _, p := range append(r.inside(), proc{pid: r.cmd.Process.Pid}) {
 		for _, name := range []string{"environ", "cmdline"} {
 			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.pid, name))
 			if err != nil {

@@ -131,3 +131,17 @@ func running() map[int]bool {
 	}
 	return now
 }
+
+// memory is what the host process has resident, in bytes.
+func (r *rig) memory() int64 {
+	r.t.Helper()
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(r.cmd.Process.Pid), "statm"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}

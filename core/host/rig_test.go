@@ -211,7 +211,12 @@ func (r *rig) request(method, path string, body any, header ...string) answer {
 
 func (r *rig) requestAs(as, method, path string, body any, header ...string) answer {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	return r.requestWithin(patience, as, method, path, body, header...)
+}
+
+func (r *rig) requestWithin(limit time.Duration, as, method, path string, body any, header ...string) answer {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	res := r.open(ctx, as, method, path, body, header...)
 	defer func() { _ = res.Body.Close() }()

@@ -12,16 +12,16 @@ import (
 	"testing"
 )
 
-// started is a launch as its client sees it.
-type started struct {
+// launched is a launch as its client sees it.
+type launched struct {
 	SessionID string `json:"session_id"`
 	Start     string `json:"start"`
 	Reason    string `json:"reason"`
 }
 
-func (r *rig) launched(config any) started {
+func (r *rig) started(config any) launched {
 	r.t.Helper()
-	var out started
+	var out launched
 	r.requestAs("", http.MethodPost, "/api/agents/launch", map[string]any{"api_key": key, "config": config}).into(r.t, http.StatusOK, &out)
 	return out
 }
@@ -49,7 +49,7 @@ func jobWarmLaunch(t *testing.T, on string) {
 		eventually(t, strconv.Itoa(n)+" spares are ready", func() bool { p := r.pool(); return p.Ready == n && p.Starting == 0 })
 	}
 	ready(1)
-	var first started
+	var first launched
 	r.requestAs("", http.MethodPost, "/api/agents/launch", map[string]any{"api_key": key, "config_id": "code-assistant"}).into(t, 200, &first)
 	if first.Start != "warm" {
 		t.Fatalf("the first launch of a pinned preset: %+v", first)
@@ -69,16 +69,16 @@ func jobWarmLaunch(t *testing.T, on string) {
 		c["allowed_tools"] = []string{"Bash", "Read", "Task"}
 		c["agents"] = map[string]any{"looker": map[string]any{"description": "looks", "prompt": "Look.", "tools": []string{"Read"}}}
 	})
-	if s := r.launched(config); s.Start != "cold" || !strings.Contains(s.Reason, "no spare") {
+	if s := r.started(config); s.Start != "cold" || !strings.Contains(s.Reason, "no spare") {
 		t.Errorf("the first launch: %+v", s)
 	}
 	eventually(t, "a spare for it", func() bool { p := r.pool(); return p.Ready >= 2 && p.Starting == 0 })
-	second := r.launched(config)
+	second := r.started(config)
 	if second.Start != "warm" {
 		t.Errorf("the second launch: %+v", second)
 	}
 	r.turn(second.SessionID, "ask looker: read: /workspace/none").ended("completed")
-	withEnv := r.launched(inline(func(c map[string]any) { c["env"] = map[string]string{"A": "b"} }))
+	withEnv := r.started(inline(func(c map[string]any) { c["env"] = map[string]string{"A": "b"} }))
 	if withEnv.Start != "cold" || !strings.Contains(withEnv.Reason, "environment") {
 		t.Errorf("with an environment: %+v", withEnv)
 	}
@@ -113,11 +113,11 @@ func TestAQueueOfStarts(t *testing.T) {
 			Status   string
 			Position int
 		}
-		Session *started
+		Session *launched
 		Problem *struct{ Status int }
 	}
 	var mu sync.Mutex
-	var launched, refused, places int
+	var good, refused, places int
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -149,7 +149,7 @@ func TestAQueueOfStarts(t *testing.T) {
 				t.Errorf("%d %+v", res.StatusCode, seen)
 				return
 			}
-			launched++
+			good++
 			if seen[0].Status != nil && seen[0].Status.Status == "queued" {
 				places++
 			}
@@ -157,12 +157,12 @@ func TestAQueueOfStarts(t *testing.T) {
 	}
 	wg.Wait()
 	// One starts, two wait; whoever came after an end of a start found room again.
-	if launched < 3 || refused < 1 || launched+refused != 8 || places < 1 {
-		t.Errorf("%d launched, %d refused, %d were told a place", launched, refused, places)
+	if good < 3 || refused < 1 || good+refused != 8 || places < 1 {
+		t.Errorf("%d launched, %d refused, %d were told a place", good, refused, places)
 	}
 	var list struct{ Total int }
 	r.request(http.MethodGet, "/api/agents/sessions", nil).into(t, 200, &list)
-	if list.Total != launched {
-		t.Errorf("%d sessions are listed, %d were launched", list.Total, launched)
+	if list.Total != good {
+		t.Errorf("%d sessions are listed, %d were launched", list.Total, good)
 	}
 }
