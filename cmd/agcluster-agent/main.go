@@ -6,6 +6,7 @@
 //	AGCLUSTER_WORKSPACE    the folder the agent works in; /workspace
 //	AGCLUSTER_CLAUDE       the Claude Code executable; /opt/agent/claude
 //	AGCLUSTER_ASK_TIMEOUT  how long an ask waits for the host before it is denied; 1h
+//	AGCLUSTER_ORPHAN_TIMEOUT  how long it goes on without hearing from the host; 15m
 //	AGCLUSTER_TUNNEL_WAIT  how long a connection waits for the host to dial the tunnel (again); 30s
 //
 // All else in it but AGCLUSTER_* is passed on to Claude Code.
@@ -94,16 +95,31 @@ func serve() (err error) {
 	if err != nil {
 		return err
 	}
+	limit, err := duration("AGCLUSTER_ORPHAN_TIMEOUT")
+	if err != nil {
+		return err
+	}
+	if limit == 0 {
+		limit = 15 * time.Minute
+	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
+	abandoned := make(chan struct{})
+	go func() {
+		if srv.Abandoned(ctx, limit) {
+			close(abandoned)
+		}
+	}()
 	select {
 	case err := <-done:
 		return err
+	case <-abandoned:
+		log.Warn("closing: no host was here", zap.Duration("for", limit))
 	case <-ctx.Done():
 		log.Info("closing: told to")
-		srv.Close()
-		return <-done
 	}
+	srv.Close()
+	return <-done
 }
 
 // build puts the parts together.

@@ -69,6 +69,8 @@ type Server struct {
 	tunnel *Tunnel
 	log    *zap.Logger
 	http   *http.Server
+	// contact knows when the host was here last.
+	contact *contact
 
 	// ctx ends when the server closes.
 	ctx  context.Context
@@ -98,7 +100,7 @@ func New(cfg Config, driver Driver, files *Workspace, tunnel *Tunnel, log *zap.L
 	if cfg.BufferBytes == 0 {
 		cfg.BufferBytes = 32 << 20
 	}
-	s := &Server{cfg: cfg, token: sha256.Sum256([]byte(cfg.Token)), driver: driver, files: files, tunnel: tunnel, log: log}
+	s := &Server{cfg: cfg, token: sha256.Sum256([]byte(cfg.Token)), driver: driver, files: files, tunnel: tunnel, log: log, contact: newContact()}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s.authorized(s.routes()), ReadHeaderTimeout: headerTimeout,
@@ -147,6 +149,7 @@ func (s *Server) authorized(next http.Handler) http.Handler {
 			s.fail(w, r, agent.ErrUnauthorized)
 			return
 		}
+		defer s.contact.begin()()
 		next.ServeHTTP(w, r)
 	})
 }
