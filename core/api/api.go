@@ -74,6 +74,8 @@ type Deps struct {
 	Catalog  Catalog
 	Files    Files
 	Status   Status
+	// Metrics answers GET /metrics.
+	Metrics http.Handler
 }
 
 // API is the HTTP API. It is safe for concurrent use.

@@ -1,6 +1,11 @@
 package api
 
-import "context"
+import (
+	"context"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+)
 
 // Health answers GET /health.
 type Health struct {
@@ -43,6 +48,14 @@ type PolicyInfo struct {
 	Description string   `json:"description"`
 	Digest      string   `json:"digest" doc:"sha256: and the digest of the module's bytes."`
 	Gates       []string `json:"gates"`
+}
+
+// metrics has the host's numbers in the form that Prometheus reads.
+func (a *API) metrics(context.Context, *struct{}) (*huma.StreamResponse, error) {
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		r, w := humachi.Unwrap(hc)
+		a.Metrics.ServeHTTP(w, r)
+	}}, nil
 }
 
 type healthOutput struct{ Body Health }

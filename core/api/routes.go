@@ -32,6 +32,7 @@ func (a *API) routes() []route {
 	const sessions, agents, files, configs = "sessions", "agents", "files", "configs"
 	return []route{
 		{http.MethodGet, "/health", "health", "host", anyone, "How the host is", handle(a.health)},
+		{http.MethodGet, "/metrics", "metrics", "host", anyone, "The host's numbers, for Prometheus", streams(a.metrics, metricsAnswers)},
 
 		{http.MethodGet, "/api/configs/", "list-configs", configs, anyone, "List the configurations", handle(a.listConfigs)},
 		{http.MethodGet, "/api/configs/{config_id}", "get-config", configs, anyone, "Get a configuration", handle(a.getConfig)},

@@ -78,6 +78,12 @@ func launchAnswers(r huma.Registry, op *huma.Operation) {
 	})
 }
 
+func metricsAnswers(_ huma.Registry, op *huma.Operation) {
+	answers(op, "Numbers in Prometheus' text format. They tell nothing of a session.", map[string]*huma.MediaType{
+		"text/plain": media(&huma.Schema{Type: huma.TypeString}),
+	})
+}
+
 func eventAnswers(_ huma.Registry, op *huma.Operation) {
 	answers(op, "Events as they happen.", map[string]*huma.MediaType{"text/event-stream": media(&huma.Schema{Ref: eventRef})})
 }

@@ -58,6 +58,10 @@ func jobWarmLaunch(t *testing.T, on string) {
 	r.turn(id, "write: /workspace/a.txt hello").ended("completed")
 	r.turn(id, "run: cat a.txt").ended("completed").says("hello")
 	r.turn(id, "what did I say").ended("completed").says("cat a.txt")
+	if m := string(r.requestAs("", http.MethodGet, "/metrics", nil).body); !strings.Contains(m, `agcluster_starts_total{start="warm"} 1`) ||
+		!strings.Contains(m, "agcluster_sandboxes 1\n") || strings.Contains(m, id) {
+		t.Errorf("metrics: %.3000s", m)
+	}
 	// Its policies are the session's own.
 	r.turn(id, "run: cat /etc/passwd").ended("completed").denied("path.access")
 	if u := r.session(id).Usage; u.InputTokens == 0 {
