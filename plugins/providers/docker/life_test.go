@@ -52,8 +52,12 @@ func TestWhyASandboxHasExited(t *testing.T) {
 		end  func(box sdk.Sandbox)
 		want string
 	}{
-		"left":   {func(box sdk.Sandbox) { _, _, _ = callAgent(t.Context(), box.Endpoint, "/exit", testToken, strings.NewReader("")) }, "exit status 7: agent: told to leave"},
-		"eaten":  {func(box sdk.Sandbox) { _, _, _ = callAgent(t.Context(), box.Endpoint, "/eat?mib=400", testToken, strings.NewReader("")) }, "out of memory"},
+		"left": {func(box sdk.Sandbox) {
+			_, _, _ = callAgent(t.Context(), box.Endpoint, "/exit", testToken, strings.NewReader(""))
+		}, "exit status 7: agent: told to leave"},
+		"eaten": {func(box sdk.Sandbox) {
+			_, _, _ = callAgent(t.Context(), box.Endpoint, "/eat?mib=400", testToken, strings.NewReader(""))
+		}, "out of memory"},
 		"killed": {func(sdk.Sandbox) { kill(t, "killed") }, "exit status 137"},
 	} {
 		t.Run(name, func(t *testing.T) {

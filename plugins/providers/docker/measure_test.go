@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/image"
+	"go.uber.org/zap/zaptest"
 
 	"github.com/agcluster/agcluster/plugins/sdk"
 )
@@ -130,7 +131,11 @@ func TestLogs(t *testing.T) {
 	var all []sdk.LogLine
 	eventually(t, "the log is written", func(context.Context) bool {
 		all = read(sdk.LogsRequest{})
-		return len(all) > 0 && all[len(all)-1].Text == "agent: said 4"
+		said := map[string]bool{}
+		for _, l := range all {
+			said[l.Text] = true
+		}
+		return said["agent: said 4"] && said["last"]
 	})
 	var stdout, stderr strings.Builder
 	for i, l := range all {
@@ -142,7 +147,7 @@ func TestLogs(t *testing.T) {
 	if got := strings.ReplaceAll(strings.ReplaceAll(stdout.String(), "x|x", "xx"), "x|x", "xx"); got != "first|tab\there, é, \x1b[31m|"+long+"|last|" {
 		t.Errorf("stdout: %.200q (%d bytes)", got, len(got))
 	}
-	if got := stderr.String(); !strings.HasSuffix(got, "agent: said 5|agent: said 18|agent: said 40960|agent: said 4|") {
+	if got := stderr.String(); !strings.HasSuffix(got, "agent: said 5|agent: said 19|agent: said 40960|agent: said 4|") {
 		t.Errorf("stderr: %q", got)
 	}
 	if tail := read(sdk.LogsRequest{Tail: 1}); len(tail) != 1 {
@@ -171,9 +176,11 @@ func TestLogs(t *testing.T) {
 
 func TestCloseEndsAFollower(t *testing.T) {
 	pl := newPlace(t)
-	p := newProvider(t, pl, nil)
-	create(t, p, request("follow"))
-	second := newProvider(t, pl, nil)
+	create(t, newProvider(t, pl, nil), request("follow"))
+	second := New(zaptest.NewLogger(t))
+	if err := second.Configure(t.Context(), pl.configure(t, nil)); err != nil {
+		t.Fatal(err)
+	}
 	followed := make(chan error, 2)
 	begun := make(chan struct{}, 2)
 	go func() {
