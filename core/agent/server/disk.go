@@ -214,8 +214,8 @@ func (t *tally) folder(ctx context.Context, dir *os.File, depth int) error {
 
 func (t *tally) entry(ctx context.Context, dir int, name string, depth int) error {
 	var st unix.Stat_t
-	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-		return nil
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nil //nolint:nilerr // gone by now
 	}
 	t.add(&st)
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || depth >= maxDepth {
@@ -226,7 +226,7 @@ func (t *tally) entry(ctx context.Context, dir int, name string, depth int) erro
 		fd, err = openClosed(dir, name, st.Mode)
 	}
 	if err != nil {
-		return nil // Gone, or another thing by now.
+		return nil //nolint:nilerr // gone, or another thing by now
 	}
 	return t.folder(ctx, os.NewFile(uintptr(fd), name), depth+1)
 }

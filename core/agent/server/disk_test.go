@@ -111,24 +111,24 @@ func TestCountsAreShared(t *testing.T) {
 	if d.Used < 2000*4096 || d.Over() {
 		t.Errorf("%+v", d)
 	}
-	if s.judged(t.Context()); s.at != at {
+	if s.judged(t.Context()); !s.at.Equal(at) {
 		t.Error("counted again though nothing was done since")
 	}
-	if s.shown(t.Context()); s.at != at {
+	if s.shown(t.Context()); !s.at.Equal(at) {
 		t.Error("counted again for those who only look")
 	}
 	s.touch(0)
 	s.took = 0
-	if s.judged(t.Context()); s.at == at {
+	if s.judged(t.Context()); s.at.Equal(at) {
 		t.Error("not counted again though something was done since")
 	}
 	at, s.took = s.at, time.Hour
 	s.touch(0)
-	if s.judged(t.Context()); s.at != at {
+	if s.judged(t.Context()); !s.at.Equal(at) {
 		t.Error("counted again though that takes long")
 	}
 	s.touch(1 << 31)
-	if d := s.judged(t.Context()); s.at == at || d.Over() {
+	if d := s.judged(t.Context()); s.at.Equal(at) || d.Over() {
 		t.Errorf("what is over the limit must be counted anew: %+v", d)
 	}
 	gone, cancel := context.WithCancel(t.Context())
