@@ -7,6 +7,7 @@
 //	AGCLUSTER_CLAUDE       the Claude Code executable; /opt/agent/claude
 //	AGCLUSTER_ASK_TIMEOUT  how long an ask waits for the host before it is denied; 1h
 //	AGCLUSTER_ORPHAN_TIMEOUT  how long it goes on without hearing from the host; 15m
+//	AGCLUSTER_DISK_LIMIT   how many bytes the workspace and Claude Code's folder may hold together; no limit
 //	AGCLUSTER_TUNNEL_WAIT  how long a connection waits for the host to dial the tunnel (again); 30s
 //
 // All else in it but AGCLUSTER_* is passed on to Claude Code.
@@ -24,6 +25,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -132,6 +134,10 @@ func build(token string, files *server.Workspace, log *zap.Logger) (*server.Serv
 	if err != nil {
 		return nil, err
 	}
+	limit, err := diskLimit(os.Getenv("AGCLUSTER_DISK_LIMIT"))
+	if err != nil {
+		return nil, err
+	}
 	tunnel := server.NewTunnel(wait, log.Named("tunnel"))
 	gateway, err := tunnel.Listen(agent.TunnelGateway)
 	if err != nil {
@@ -146,7 +152,10 @@ func build(token string, files *server.Workspace, log *zap.Logger) (*server.Serv
 		Binary: env("AGCLUSTER_CLAUDE", "/opt/agent/claude"), Env: passed(os.Environ()),
 		GatewayURL: "http://" + gateway, ProxyURL: "http://" + egress,
 	}, log.Named("claude"))
-	srv, err := server.New(server.Config{Token: token, Version: version, AskTimeout: ask}, driver, files, tunnel, log)
+	srv, err := server.New(server.Config{
+		Token: token, Version: version, AskTimeout: ask, DiskLimit: limit,
+		Folders: []string{env("AGCLUSTER_WORKSPACE", "/workspace"), kept(os.Getenv("HOME"), os.Getenv("CLAUDE_CONFIG_DIR"))},
+	}, driver, files, tunnel, log)
 	if err != nil {
 		tunnel.Close()
 		return nil, err
@@ -238,6 +247,33 @@ func duration(name string) (time.Duration, error) {
 		return 0, fmt.Errorf("%s=%q must be a duration above 0, like 90s or 1h", name, text)
 	}
 	return d, nil
+}
+
+func diskLimit(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("AGCLUSTER_DISK_LIMIT=%q must be a number of bytes above 0", text)
+	}
+	return n, nil
+}
+
+// kept is the folder that is counted besides the workspace: the CLI's, or all of home where that is kept on the same disk.
+func kept(home, cli string) string {
+	if cli == "" {
+		cli = filepath.Join(home, ".claude")
+	}
+	var all, own unix.Stat_t
+	if home == "" || !strings.HasPrefix(cli, home+"/") || unix.Stat(home, &all) != nil {
+		return cli
+	}
+	// One that is not there yet is going to be made in home.
+	if unix.Stat(cli, &own) == nil && own.Dev != all.Dev {
+		return cli
+	}
+	return home
 }
 
 // passed is the environment of the agent: ours without what was meant for us.

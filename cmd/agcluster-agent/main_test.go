@@ -336,7 +336,7 @@ func TestInASandbox(t *testing.T) {
 	})
 	t.Run("usage", func(t *testing.T) {
 		u, err := s.client.Usage(within(t))
-		if err != nil || u.Processes < 3 || u.MemoryBytes < 20<<20 || u.CPUMicros < 100_000 || u.DiskLimit == 0 {
+		if err != nil || u.Processes < 3 || u.MemoryBytes < 20<<20 || u.CPUMicros < 100_000 || u.DiskBytes == 0 {
 			t.Errorf("%+v %v", u, err)
 		}
 		t.Logf("%+v", u)

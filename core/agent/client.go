@@ -139,7 +139,9 @@ func (c *Client) Usage(ctx context.Context) (Usage, error) {
 	if err := c.json(ctx, http.MethodGet, "/v1/usage", nil, nil, &u); err != nil {
 		return u, err
 	}
-	for _, n := range []int64{u.MemoryBytes, u.CPUMicros, u.Processes, u.DiskBytes, u.DiskLimit} {
+	for _, n := range []int64{
+		u.MemoryBytes, u.MemoryLimit, u.CPUMicros, u.MilliCPU, u.Processes, u.ProcessLimit, u.DiskBytes, u.DiskLimit, u.OOMKills,
+	} {
 		if n < 0 {
 			return Usage{}, fmt.Errorf("reading usage: %w: a negative number", ErrProtocol)
 		}

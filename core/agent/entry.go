@@ -9,15 +9,21 @@ import (
 // maxPath bounds a path in bytes, as Linux does.
 const maxPath = 4096
 
-// Usage is what a sandbox uses, as far as it can see itself; unknown numbers are 0.
+// Usage is what a sandbox uses, as far as it can see itself; unknown numbers are 0, and so is a limit that is none or not known.
 type Usage struct {
+	// MemoryBytes does not count what the kernel can drop at once, where that can be told.
 	MemoryBytes int64 `json:"memory_bytes"`
-	// CPUMicros is the processor time used so far, in microseconds.
-	CPUMicros int64 `json:"cpu_micros"`
-	Processes int64 `json:"processes"`
-	// DiskBytes and DiskLimit are of the filesystem that holds the workspace.
+	MemoryLimit int64 `json:"memory_limit"`
+	// CPUMicros is the processor time used so far, in microseconds; MilliCPU the limit, in thousandths of a CPU.
+	CPUMicros    int64 `json:"cpu_micros"`
+	MilliCPU     int64 `json:"milli_cpu"`
+	Processes    int64 `json:"processes"`
+	ProcessLimit int64 `json:"process_limit"`
+	// DiskBytes is what the workspace and the CLI's folder hold, as the agent server counts it, DiskLimit what they may.
 	DiskBytes int64 `json:"disk_bytes"`
 	DiskLimit int64 `json:"disk_limit"`
+	// OOMKills is how many processes the kernel killed because the sandbox was out of memory.
+	OOMKills int64 `json:"oom_kills"`
 }
 
 // NewEntry returns an entry for a path whose bytes may be no UTF-8.

@@ -187,6 +187,9 @@ func (a *Ask) check() error {
 	if a.ID == "" {
 		return fmt.Errorf("%w: an ask without id", ErrProtocol)
 	}
+	if err := a.Disk.check(); err != nil {
+		return err
+	}
 	return checkTool(a.Tool, a.Input, a.ID, a.ToolUseID, a.Parent, a.AgentType)
 }
 

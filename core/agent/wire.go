@@ -128,6 +128,8 @@ type Ask struct {
 	Parent  string          `json:"parent,omitempty"`
 	// AgentType names the sub-agent that makes the call; empty for the main agent.
 	AgentType string `json:"agent_type,omitempty"`
+	// Disk is what the agent server has counted before this call, or after it for a result; nil without a limit.
+	Disk *Disk `json:"disk,omitempty"`
 }
 
 // Answer is the body of POST /v1/asks/{ask}.

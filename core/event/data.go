@@ -121,7 +121,7 @@ type ApprovalResolved struct {
 type Verdict struct {
 	Gate      string `json:"gate" enum:"agent.launch,tool.call,tool.result,path.access,archive.entry,network.connect"`
 	Decision  string `json:"decision" enum:"deny,ask,rewrite"`
-	By        string `json:"by" doc:"policy:<name>, filter:<name>, person or host."`
+	By        string `json:"by" doc:"policy:<name>, filter:<name>, person, host, or host:storage for a full storage."`
 	Reason    string `json:"reason"`
 	Tool      string `json:"tool,omitempty"`
 	ToolUseID string `json:"tool_use_id,omitempty"`
@@ -140,7 +140,7 @@ type Status struct {
 
 // Error says what went wrong in a turn. The turn's Complete follows.
 type Error struct {
-	Code    string `json:"code" doc:"Stable, for programs: agent_exited, model_error, sandbox_lost, host_restarted, max_turns, …"`
+	Code    string `json:"code" doc:"Stable, for programs: agent_exited, model_error, sandbox_lost, host_restarted, max_turns, storage_exceeded, out_of_memory, …"`
 	Message string `json:"message"`
 }
 

@@ -179,6 +179,9 @@ func (g *Guard) Call(ctx context.Context, scope session.Scope, ask agent.Ask) se
 	if err != nil {
 		return j.deny("host", "the tool's input is "+err.Error())
 	}
+	if reason, ok := g.stored(ctx, scope.Config, ask, input); !ok {
+		return j.deny("host:storage", reason)
+	}
 	current := g.policies(ctx, scope, ask, input, &j)
 	if j.denied {
 		return j.judgement
@@ -199,6 +202,9 @@ func (g *Guard) Call(ctx context.Context, scope session.Scope, ask agent.Ask) se
 		if current = g.policies(ctx, scope, ask, current, &j); j.denied {
 			return j.judgement
 		}
+	}
+	if reason, ok := g.stored(ctx, scope.Config, ask, current); !ok {
+		return j.deny("host:storage", reason)
 	}
 	return j.done(current, input)
 }

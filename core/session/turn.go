@@ -243,6 +243,7 @@ func (s *Service) converse(l *live, t *turn, message string) (event.Complete, *e
 	defer cancel(nil)
 	t.asking.Go(func() { s.interruption(turnCtx, t, b, cancel) })
 
+	memory := watchMemory(turnCtx, t, b)
 	var complete *event.Complete
 	err = b.Agent().Turn(turnCtx, agent.TurnRequest{Turn: t.number, Message: message}, 0, func(f agent.Frame) error {
 		if f.Ask != nil {
@@ -258,7 +259,11 @@ func (s *Service) converse(l *live, t *turn, message string) (event.Complete, *e
 		case event.Complete:
 			complete = &d
 		case event.Init, event.Text, event.Thinking, event.ToolUse, event.ToolResult, event.TodoUpdate, event.Error:
-			if _, err := s.log.Append(turnCtx, l.id, t.number, d); err != nil {
+			happened := []event.Data{d}
+			if why, ok := memory.explain(turnCtx, d); ok {
+				happened = append(happened, why)
+			}
+			if _, err := s.log.Append(turnCtx, l.id, t.number, happened...); err != nil {
 				return fmt.Errorf("%w: %w", errNotKept, err)
 			}
 		default:

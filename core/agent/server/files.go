@@ -227,10 +227,14 @@ func (s *Server) writeFile(w http.ResponseWriter, r *http.Request) error {
 	if r.ContentLength < 0 {
 		return fmt.Errorf("%w: a Content-Length is needed", agent.ErrInvalid)
 	}
+	if err := s.storage.room(r.Context(), r.ContentLength); err != nil {
+		return err
+	}
 	err = s.files.Write(q.Get("path"), r.ContentLength, r.Body, agent.WriteOptions{Overwrite: overwrite, MkdirAll: mkdir})
 	if err != nil {
 		return err
 	}
+	s.storage.touch(r.ContentLength)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -243,6 +247,7 @@ func (s *Server) deleteFile(w http.ResponseWriter, r *http.Request) error {
 	if err := s.files.Delete(r.URL.Query().Get("path"), recursive); err != nil {
 		return err
 	}
+	s.storage.touch(0)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -55,6 +55,10 @@ type Config struct {
 	// BufferBytes bounds the frames of a turn that nobody has read yet, and as much again of those that were sent and may be asked for
 	// once more; 0 is 32 MiB. A full buffer holds the agent up.
 	BufferBytes int
+	// DiskLimit is how many bytes Folders may hold together; 0 is no limit. Folders are absolute paths, none in another; without them
+	// it is the workspace.
+	DiskLimit int64
+	Folders   []string
 }
 
 // MaxAskTimeout is the longest AskTimeout: the CLI's own patience with a hook must be greater.
@@ -67,10 +71,11 @@ type Server struct {
 	driver Driver
 	files  *Workspace
 	tunnel *Tunnel
-	log    *zap.Logger
-	http   *http.Server
-	// contact knows when the host was here last.
+	// storage is what the agent's files take; contact knows when the host was here last.
+	storage *storage
 	contact *contact
+	log     *zap.Logger
+	http    *http.Server
 
 	// ctx ends when the server closes.
 	ctx  context.Context
@@ -88,6 +93,8 @@ func New(cfg Config, driver Driver, files *Workspace, tunnel *Tunnel, log *zap.L
 	switch {
 	case cfg.Token == "":
 		return nil, errors.New("creating an agent server: no token")
+	case cfg.DiskLimit < 0:
+		return nil, errors.New("creating an agent server: a negative disk limit")
 	case cfg.AskTimeout < 0 || cfg.AskTimeout > MaxAskTimeout:
 		return nil, fmt.Errorf("creating an agent server: an ask timeout of %s, at most %s is allowed", cfg.AskTimeout, MaxAskTimeout)
 	}
@@ -100,7 +107,13 @@ func New(cfg Config, driver Driver, files *Workspace, tunnel *Tunnel, log *zap.L
 	if cfg.BufferBytes == 0 {
 		cfg.BufferBytes = 32 << 20
 	}
-	s := &Server{cfg: cfg, token: sha256.Sum256([]byte(cfg.Token)), driver: driver, files: files, tunnel: tunnel, log: log, contact: newContact()}
+	if len(cfg.Folders) == 0 {
+		cfg.Folders = []string{files.path}
+	}
+	s := &Server{
+		cfg: cfg, storage: newStorage(cfg.DiskLimit, cfg.Folders, log), contact: newContact(), token: sha256.Sum256([]byte(cfg.Token)),
+		driver: driver, files: files, tunnel: tunnel, log: log,
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s.authorized(s.routes()), ReadHeaderTimeout: headerTimeout,

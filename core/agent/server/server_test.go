@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -197,8 +198,9 @@ func TestNewRefusesWhatCanNotWork(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	r := newRig(t, nil, nil)
+	fillFile(t, filepath.Join(r.dir, "x"), 1)
 	u, err := r.client.Usage(within(t))
-	if err != nil || u.MemoryBytes == 0 || u.CPUMicros == 0 || u.Processes == 0 || u.DiskLimit == 0 || u.DiskBytes > u.DiskLimit {
+	if err != nil || u.MemoryBytes == 0 || u.CPUMicros == 0 || u.Processes == 0 || u.DiskBytes == 0 || u.DiskLimit != 0 {
 		t.Errorf("%+v %v", u, err)
 	}
 }

@@ -28,6 +28,7 @@ type turn struct {
 	interrupted chan struct{}
 	once        sync.Once
 	done        chan struct{}
+	quota       *quota
 }
 
 var _ claude.Sink = (*turn)(nil)
@@ -43,6 +44,7 @@ func (t *turn) ended() bool {
 
 // Event implements claude.Sink.
 func (t *turn) Event(d event.Data) error {
+	t.quota.event(d)
 	err := t.stream.add(t.ctx, t.frame(d))
 	if errors.Is(err, errFrame) {
 		return t.stream.add(t.ctx, t.frame(event.Error{
@@ -58,6 +60,7 @@ func (t *turn) frame(d event.Data) agent.Frame {
 
 // Ask implements claude.Sink.
 func (t *turn) Ask(ctx context.Context, ask agent.Ask) (agent.Answer, error) {
+	ask.Disk = t.quota.ask(ctx, ask.Stage)
 	return t.asks.put(ctx, t.number, ask, func(ctx context.Context, ask agent.Ask) error {
 		err := t.stream.add(ctx, agent.Frame{Ask: &ask})
 		if errors.Is(err, errFrame) {
@@ -125,6 +128,7 @@ func (s *Server) begin(req agent.TurnRequest, after int64) (*turn, error) {
 		number: req.Turn, message: req.Message, ctx: s.ctx, stream: newStream(s.cfg.BufferBytes),
 		asks: newAsks(s.cfg.AskTimeout), interrupted: make(chan struct{}), done: make(chan struct{}),
 	}
+	t.quota = newQuota(s.storage, t.interrupt)
 	s.turn = t
 	s.work.Go(func() { s.run(t) })
 	return t, nil
@@ -134,7 +138,14 @@ func (s *Server) begin(req agent.TurnRequest, after int64) (*turn, error) {
 func (s *Server) run(t *turn) {
 	stop := context.AfterFunc(t.ctx, t.stream.flow)
 	defer stop()
-	last := []agent.Frame{t.frame(s.driver.Turn(t.ctx, t.message, t.interrupted, t))}
+	unwatch := t.quota.watch(t.ctx)
+	complete := s.driver.Turn(t.ctx, t.message, t.interrupted, t)
+	unwatch()
+	last := []agent.Frame{t.frame(complete)}
+	if passed, ok := t.quota.exceeded(); ok {
+		complete.Status = event.CompleteFailed
+		last = []agent.Frame{t.frame(passed), t.frame(complete)}
+	}
 	if t.stream.overflowed() {
 		last = append([]agent.Frame{t.frame(event.Error{
 			Code: "stream_overflow", Message: "the end of the turn is incomplete: nobody read it while it was interrupted",
@@ -194,10 +205,14 @@ func (s *Server) interrupt(w http.ResponseWriter, _ *http.Request) error {
 	if t == nil || t.ended() {
 		return agent.ErrNoTurn
 	}
+	t.interrupt()
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (t *turn) interrupt() {
 	t.once.Do(func() {
 		t.stream.flow()
 		close(t.interrupted)
 	})
-	w.WriteHeader(http.StatusNoContent)
-	return nil
 }

@@ -2,15 +2,11 @@ package server
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/agcluster/agcluster/core/agent"
 )
@@ -18,30 +14,12 @@ import (
 // ticksPerSecond is the unit of processor times in /proc, the same on every Linux that Go runs on.
 const ticksPerSecond = 100
 
-func (s *Server) usage(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) usage(w http.ResponseWriter, r *http.Request) error {
 	u := processes("/proc")
 	controlled(&u, "/sys/fs/cgroup")
-	var err error
-	if u.DiskBytes, u.DiskLimit, err = s.files.disk(); err != nil {
-		return err
-	}
+	disk := s.storage.shown(r.Context())
+	u.DiskBytes, u.DiskLimit = disk.Used, disk.Limit
 	return reply(w, u)
-}
-
-// disk is what is used and what there is of the filesystem that holds the workspace, in bytes.
-func (w *Workspace) disk() (used, limit int64, err error) {
-	dir, err := w.root.Open(".")
-	if err != nil {
-		return 0, 0, fmt.Errorf("measuring the disk: %w", err)
-	}
-	var st unix.Statfs_t
-	err = unix.Fstatfs(int(dir.Fd()), &st)
-	if err := errors.Join(err, dir.Close()); err != nil {
-		return 0, 0, fmt.Errorf("measuring the disk: %w", err)
-	}
-	size := st.Bsize
-	//nolint:gosec // no disk has 2^63 blocks
-	return int64(st.Blocks-st.Bfree) * size, int64(st.Blocks) * size, nil
 }
 
 // processes adds up what /proc shows: in a sandbox with a process namespace of its own, exactly its processes. What has exited counts
@@ -108,9 +86,23 @@ func controlled(u *agent.Usage, root string) {
 		return
 	}
 	number(read("pids.current"), &u.Processes)
-	for line := range strings.Lines(read("cpu.stat")) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "usage_usec "); ok {
-			number(value, &u.CPUMicros)
+	number(read("memory.max"), &u.MemoryLimit) // "max" is none
+	number(read("pids.max"), &u.ProcessLimit)
+	field := func(file, name string, to *int64) {
+		for line := range strings.Lines(read(file)) {
+			if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+				number(value, to)
+			}
 		}
+	}
+	field("cpu.stat", "usage_usec", &u.CPUMicros)
+	field("memory.events", "oom_kill", &u.OOMKills)
+	var cached int64
+	field("memory.stat", "inactive_file", &cached)
+	// What the kernel can drop at once is no use of memory. Both change at any moment.
+	u.MemoryBytes = max(0, u.MemoryBytes-cached)
+	var quota, period int64
+	if q, p, ok := strings.Cut(read("cpu.max"), " "); ok && number(q, &quota) && number(p, &period) && period > 0 {
+		u.MilliCPU = quota * 1000 / period
 	}
 }

@@ -27,7 +27,7 @@ const (
 
 const (
 	envListen    = "AGCLUSTER_LISTEN"
-	envTokenFD   = "AGCLUSTER_TOKEN_FD" //nolint:gosec // a name
+	envTokenFD   = "AGCLUSTER_TOKEN_FD"
 	envDiskLimit = "AGCLUSTER_DISK_LIMIT"
 )
 

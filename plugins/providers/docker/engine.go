@@ -104,6 +104,10 @@ func (e *engine) explain(err error) error {
 	case !e.local:
 		fix = "fix: see whether the engine runs there and answers from here"
 	}
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err // The URL would fill a screen.
+	}
 	return fmt.Errorf("%w: the Docker engine at %s: %w; %s", sdk.ErrPlatformDown, e.where, err, fix)
 }
 

@@ -208,7 +208,7 @@ func openTunnel(ctx context.Context, e *engine, id string) (*tunnel, error) {
 	r, w := io.Pipe()
 	t.copied.Go(func() {
 		_, err := stdcopy.StdCopy(w, &t.stderr, hijacked.Reader)
-		w.CloseWithError(err) //nolint:errcheck // never fails; nil is io.EOF
+		w.CloseWithError(err) // Never fails; nil is io.EOF.
 	})
 	if t.mux, err = yamux.Client(&carrier{Reader: r, Writer: hijacked.Conn, pipe: r, conn: hijacked.Conn}, tunnelConfig()); err != nil {
 		r.Close() //nolint:errcheck // never fails

@@ -45,6 +45,13 @@ var rig struct {
 }
 
 func TestMain(m *testing.M) {
+	if socket := os.Getenv(dialVar); socket != "" {
+		if err := dialStdio(socket); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(255)
+		}
+		os.Exit(0)
+	}
 	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -150,8 +157,11 @@ func importImage(ctx context.Context, tag string, files map[string][]byte) error
 	w := tar.NewWriter(&b)
 	for _, name := range []string{"bin/", "opt/", "opt/agent/", "run/", "tmp/", "proc/", "sys/", "dev/", "etc/", "home/", "home/agent/", "home/agent/.claude/", "workspace/"} {
 		h := &tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: 0o755}
-		if name == "tmp/" {
+		switch name { // runc keeps them, whatever the mounts on top say
+		case "tmp/":
 			h.Mode = 0o1777
+		case "home/agent/":
+			h.Mode = 0o700
 		}
 		if strings.HasPrefix(name, "home/agent") || name == "workspace/" {
 			h.Uid, h.Gid = 10001, 10001
@@ -168,7 +178,7 @@ func importImage(ctx context.Context, tag string, files map[string][]byte) error
 			return err
 		}
 	}
-	for _, name := range strings.Fields("sh ls cat id test mkdir echo sleep touch stat dd kill ps head grep env ip true rm seq wc tr ln ulimit") {
+	for _, name := range strings.Fields("sh ls cat id test mkdir echo sleep touch stat dd kill ps head grep env ip true rm seq wc tr ln cp chmod readlink") {
 		if err := w.WriteHeader(&tar.Header{Name: "bin/" + name, Typeflag: tar.TypeSymlink, Linkname: "busybox"}); err != nil {
 			return err
 		}

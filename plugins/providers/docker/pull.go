@@ -81,10 +81,11 @@ func readPull(body io.Reader, fn func(sdk.PullProgress) error) error {
 		if msg.Error != "" {
 			return errors.New(msg.Error)
 		}
-		switch one := layers[msg.ID]; {
-		case msg.Status == "Downloading":
+		one := layers[msg.ID]
+		switch msg.Status {
+		case "Downloading":
 			layers[msg.ID] = layer{max(one.current, msg.Progress.Current), max(one.total, msg.Progress.Total)}
-		case msg.Status == "Download complete" || msg.Status == "Pull complete":
+		case "Download complete", "Pull complete":
 			layers[msg.ID] = layer{one.total, one.total}
 		}
 		last = sdk.PullProgress{Status: msg.Status}

@@ -317,7 +317,7 @@ func (st *settings) ended(ctx context.Context, id string) bool {
 	select {
 	case <-ended:
 		return true
-	case <-failed:
+	case <-failed: //nolint:errcheck // what the caller waits for will tell
 		return false
 	}
 }

@@ -50,8 +50,8 @@ func startCommand(cmd *exec.Cmd) (*commandConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a socket pair: %w", err)
 	}
-	theirs, ours := os.NewFile(uintptr(fds[0]), "theirs"), os.NewFile(uintptr(fds[1]), "ours") //nolint:gosec // the kernel's numbers
-	defer theirs.Close()                                                                       //nolint:errcheck // the program has its own
+	theirs, ours := os.NewFile(uintptr(fds[0]), "theirs"), os.NewFile(uintptr(fds[1]), "ours")
+	defer theirs.Close() //nolint:errcheck // the program has its own
 	conn, err := net.FileConn(ours)
 	if err := errors.Join(err, ours.Close()); err != nil {
 		return nil, fmt.Errorf("making a socket pair: %w", err)
@@ -76,7 +76,7 @@ func startCommand(cmd *exec.Cmd) (*commandConn, error) {
 // Read implements net.Conn. An end is explained by what the program said.
 func (c *commandConn) Read(b []byte) (int, error) {
 	n, err := c.UnixConn.Read(b)
-	if !errors.Is(err, io.EOF) {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		return n, err
 	}
 	timer := time.NewTimer(time.Second)

@@ -106,7 +106,7 @@ func translate(raw container.StatsResponse) sdk.Stats {
 }
 
 func clamp(n uint64) int64 {
-	return int64(min(n, 1<<62)) //nolint:gosec // just bounded
+	return int64(min(n, 1<<62))
 }
 
 // oomKills counts the processes that the kernel killed: by the container's cgroup where that can be read, else by the engine's
