@@ -131,9 +131,9 @@ func (a *API) writeRefusal(hc huma.Context, err error) {
 type launching struct {
 	// news has where it is now, if that is news.
 	news chan event.Status
-	done   chan struct{}
-	rec    session.Session
-	err    error
+	done chan struct{}
+	rec  session.Session
+	err  error
 }
 
 func (a *API) beginLaunch(ctx context.Context, req session.LaunchRequest) *launching {

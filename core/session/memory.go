@@ -34,7 +34,7 @@ func watchMemory(ctx context.Context, t *turn, b *box) *memoryWatch {
 	if !ok {
 		return nil
 	}
-	w := &memoryWatch{counter: counter, limit: agent.Line(b.Limits()["memory"]), ready: make(chan struct{})}
+	w := &memoryWatch{counter: counter, limit: agent.Line(b.Info().Limits["memory"]), ready: make(chan struct{})}
 	t.asking.Go(func() {
 		defer close(w.ready)
 		n, err := w.count(ctx)
