@@ -64,6 +64,17 @@ func TestBadValues(t *testing.T) {
 		{"policy with an unknown key", given{yaml: "guard:\n  policies:\n    - name: path\n      parms: {}\n"}, []string{"agcluster.yaml:4: guard.policies[0].parms: unknown key; did you mean params?"}},
 		{"policy's parameters a list", given{yaml: "guard:\n  policies:\n    - name: path\n      params: []\n"}, []string{"agcluster.yaml:4: guard.policies[0].params: must be an object"}},
 		{"filter twice", given{env: []string{"AGCLUSTER_GUARD_FILTERS=secrets,secrets"}}, []string{`environment AGCLUSTER_GUARD_FILTERS: guard.filters[1]: filter "secrets" is given twice`}},
+		{"hosts in a mode that looks at none", given{env: []string{"AGCLUSTER_EGRESS_ALLOW=example.org"}}, []string{"environment AGCLUSTER_EGRESS_ALLOW: egress.allow: needs egress.mode allowlist"}},
+		{"a mode without its hosts", given{env: []string{"AGCLUSTER_EGRESS_MODE=allowlist"}}, []string{"egress.allow: must name a host; egress.mode none allows nothing"}},
+		{"unknown egress mode", given{yaml: "egress: {mode: closed}"}, []string{`agcluster.yaml:1: egress.mode: must be one of none, allowlist, open, got "closed"`}},
+		{"a host that is none", given{yaml: "egress:
+  mode: allowlist
+  allow:
+    - example.org
+    - a*.example.org
+"}, []string{`agcluster.yaml:5: egress.allow[1]: a wildcard is only possible as the first label, as in "*.example.org", got "a*.example.org"`}},
+		{"a private host without a port", given{env: []string{"AGCLUSTER_EGRESS_PRIVATE=10.0.0.0/8,db.internal"}}, []string{`environment AGCLUSTER_EGRESS_PRIVATE: egress.private[1]: the host db.internal needs a port, as in db.internal:443, got "db.internal"`}},
+		{"a private network that is none", given{env: []string{"AGCLUSTER_EGRESS_PRIVATE=10.0.0.1/8"}}, []string{`egress.private[0]: 10.0.0.1/8 has bits behind its length; the network is 10.0.0.0/8`}},
 		{"pin without a kind", given{yaml: "plugins:\n  pins:\n    local: sha256:" + strings.Repeat("a", 64)}, []string{"agcluster.yaml:3: plugins.pins.local: a plugin is called provider-NAME, filter-NAME or exporter-NAME"}},
 		{"pin no digest", given{yaml: "policy:\n  pins: {path: abc}"}, []string{"agcluster.yaml:2: policy.pins.path: must be sha256: and 64 digits of 0-9 and a-f"}},
 		{"options of nothing", given{yaml: "plugins: {options: {x: {a: 1}}}"}, []string{"plugins.options.x: a plugin is called"}},
