@@ -37,8 +37,10 @@ func (h *Handler) tunnel(ctx context.Context, w http.ResponseWriter, target *con
 		return
 	}
 	var ways sync.WaitGroup
-	// What the client sent along with its CONNECT is in the reader's buffer.
-	ways.Go(func() { pass(target, buffered.Reader, abort) })
+	// What the client sent along with its CONNECT is in the reader's buffer. Beyond that the connection itself is read: net/http takes
+	// the end of what its own reader reads for the end of the request, and ends the context.
+	early := io.LimitReader(buffered, int64(buffered.Reader.Buffered()))
+	ways.Go(func() { pass(target, io.MultiReader(early, client), abort) })
 	ways.Go(func() { pass(client, target, abort) })
 	ways.Wait()
 }
