@@ -145,7 +145,7 @@ func TestDenials(t *testing.T) {
 			cfg: Config{Mode: "allowlist", Allow: []string{"example.com"}}, mode: "allowlist", allow: []string{"example.org"},
 			by: byHost, reason: "the operator's no entry of egress.allow stands for it",
 		},
-		"a policy":             {judge: policyDenial{"not that"}, by: "policy:network", reason: "not that"},
+		"a policy":             {judge: policyError{"not that"}, by: "policy:network", reason: "not that"},
 		"a private address":    {known: map[string][]string{"example.org": {"10.1.2.3"}}, by: byHost, reason: "10.1.2.3 is a private address, and egress.private does not list it", resolved: true},
 		"one private of many":  {known: map[string][]string{"example.org": {"127.0.0.1", "8.8.8.8", "10.1.2.3"}}, by: byHost, reason: "10.1.2.3 is a private address, and egress.private does not list it", resolved: true},
 		"metadata by name":     {known: map[string][]string{"example.org": {"169.254.169.254"}}, by: byHost, reason: "169.254.169.254 is a link-local address, where clouds have their metadata, and egress.private does not list it", resolved: true},
@@ -250,7 +250,7 @@ func TestEveryPlainRequestIsJudged(t *testing.T) {
 	r := newRig(t, Config{})
 	r.judge = func(c Connection) error {
 		if c.Method == "DELETE" {
-			return policyDenial{"no deletions"}
+			return policyError{"no deletions"}
 		}
 		return nil
 	}
@@ -392,7 +392,7 @@ func TestWebSocketsPass(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		defer ws.CloseNow()
+		defer func() { _ = ws.CloseNow() }()
 		for {
 			kind, b, err := ws.Read(q.Context())
 			if err != nil {
@@ -411,7 +411,7 @@ func TestWebSocketsPass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.CloseNow()
+	defer func() { _ = ws.CloseNow() }()
 	if got := r.connections(); len(got) != 1 || got[0].Scheme != "http" {
 		t.Errorf("judged %+v", got)
 	}

@@ -156,5 +156,6 @@ func refuse(w http.ResponseWriter, status int, text string) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
+	//nolint:gosec // plain text, and sniffing is off
 	_, _ = w.Write([]byte("AgCluster: " + text + "\n")) // the client has gone; there is nobody to tell
 }

@@ -57,10 +57,10 @@ func (n *names) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, 
 	return list, nil
 }
 
-type policyDenial struct{ reason string }
+type policyError struct{ reason string }
 
-func (e policyDenial) Error() string { return e.reason }
-func (e policyDenial) Denied() (gate, by, reason string) {
+func (e policyError) Error() string { return e.reason }
+func (e policyError) Denied() (gate, by, reason string) {
 	return "network.connect", "policy:network", e.reason
 }
 

@@ -288,7 +288,7 @@ func TestAConnectionThatWasTakenOverEndsHalfByHalfAndWithItsTunnel(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
@@ -326,11 +326,13 @@ func TestAConnectionThatWasTakenOverEndsHalfByHalfAndWithItsTunnel(t *testing.T)
 		t.Error("a read goes on")
 	}
 	select {
-	case <-ended:
-		t.Error("the tunnel did not wait for its handler")
+	case err := <-ended:
+		t.Errorf("the tunnel did not wait for its handler: %v", err)
 	default:
 	}
 	close(over)
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("the tunnel ended without a reason")
+	}
 	stop()
 }
