@@ -80,6 +80,8 @@ type exit struct {
 	slots   chan struct{}
 	work    sync.WaitGroup
 	log     *zap.Logger
+	// cancel ends the requests that are under way, also those whose connection was taken over.
+	cancel context.CancelFunc
 
 	mu      sync.Mutex
 	closing bool
@@ -87,9 +89,10 @@ type exit struct {
 }
 
 func newExit(ctx context.Context, handlers map[byte]http.Handler, log *zap.Logger) *exit {
+	ctx, cancel := context.WithCancel(ctx)
 	e := &exit{
 		servers: map[byte]*http.Server{}, queues: map[byte]*queue{},
-		slots: make(chan struct{}, maxStreams), log: log,
+		slots: make(chan struct{}, maxStreams), log: log, cancel: cancel,
 	}
 	for kind, h := range handlers {
 		q := &queue{conns: make(chan net.Conn), done: make(chan struct{})}
@@ -152,6 +155,7 @@ func (e *exit) wait() {
 	e.mu.Lock()
 	e.closing = true
 	e.mu.Unlock()
+	e.cancel()
 	for kind, srv := range e.servers {
 		srv.Close() //nolint:errcheck // its connections are broken already
 		e.queues[kind].close()
@@ -166,11 +170,14 @@ type slotConn struct {
 	free func()
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. Closing a stream ends only what is sent; the deadline ends whoever still reads.
 func (c *slotConn) Close() error {
 	defer c.free()
-	return c.Conn.Close()
+	return errors.Join(c.SetDeadline(time.Now()), c.Conn.Close())
 }
+
+// CloseWrite ends what is sent; what comes can still be read.
+func (c *slotConn) CloseWrite() error { return c.Conn.Close() }
 
 // queue is a net.Listener over connections that were accepted elsewhere.
 type queue struct {

@@ -20,6 +20,7 @@ type Config struct {
 	RunDir      string   `json:"run_dir" derived:"agcluster-<hash of data_dir> in $XDG_RUNTIME_DIR, else (and for root) in /tmp" doc:"Folder of unix sockets. Its absolute path has at most 40 bytes, because a socket's path has at most 107."`
 	Log         Log      `json:"log"`
 	Gateway     Gateway  `json:"gateway"`
+	Egress      Egress   `json:"egress"`
 	Provider    string   `json:"provider" default:"local" env:"CONTAINER_PROVIDER" doc:"Plugin that makes the sandboxes of launches that name none."`
 	AgentImage  string   `json:"agent_image" default:"agcluster-agent:latest" env:"AGENT_IMAGE" doc:"Image of sandboxes, for providers that run images."`
 	Limits      Limits   `json:"limits"`
@@ -52,6 +53,16 @@ type Log struct {
 // Gateway is the way to the model.
 type Gateway struct {
 	Upstream string `json:"upstream" default:"https://api.anthropic.com" doc:"Where model calls go: an http or https URL. offline.enabled takes its place."`
+}
+
+// Egress is the operator's rule for connections out of sandboxes: a preset can only narrow it.
+type Egress struct {
+	Mode        string        `json:"mode" default:"open" oneof:"none allowlist open" doc:"Where sandboxes may connect to; a configuration's network can only narrow it."`
+	Allow       []string      `json:"allow" default:"" doc:"Hosts for mode allowlist: git.example.org, *.example.org (every name below it) or either with :443."`
+	Private     []string      `json:"private" default:"" doc:"Addresses that are not public (private, loopback, this machine's own, …) and may be dialled all the same: 10.0.0.0/8, 10.0.0.0/8:443, 10.1.2.3 or host:port."`
+	DialTimeout time.Duration `json:"dial_timeout" default:"10s" min:"10ms" max:"5m" doc:"How long resolving and dialling a host may take."`
+	IdleTimeout time.Duration `json:"idle_timeout" default:"10m" min:"10ms" max:"24h" doc:"Silence after which a connection is ended."`
+	Connections int           `json:"connections" default:"128" min:"1" max:"256" doc:"Open connections of one session; more are refused."`
 }
 
 // Limits are the resources of a sandbox whose configuration names none.

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/agcluster/agcluster/core/config/strict"
+	"github.com/agcluster/agcluster/core/egress/rule"
 	"github.com/agcluster/agcluster/core/preset"
 )
 
@@ -35,6 +36,7 @@ func (l *loading) validate(c Config) {
 	l.paths(c)
 	l.names(c)
 	l.presets(c)
+	l.egress(c.Egress)
 }
 
 // wrong adds an error with the source of the key that field is part of.
@@ -142,6 +144,25 @@ func (l *loading) presets(c Config) {
 			l.wrong("guard."+e.Field, "%s", e.Message)
 		case "system_prompt", "allowed_tools":
 			l.wrong("defaults."+e.Field, "%s", e.Message)
+		}
+	}
+}
+
+func (l *loading) egress(e Egress) {
+	switch {
+	case e.Mode != rule.Allowlist && len(e.Allow) > 0:
+		l.wrong("egress.allow", "needs egress.mode allowlist")
+	case e.Mode == rule.Allowlist && len(e.Allow) == 0:
+		l.wrong("egress.allow", "must name a host; egress.mode none allows nothing")
+	}
+	for i, text := range e.Allow {
+		if _, err := rule.ParsePattern(text); err != nil {
+			l.wrong(strict.Index("egress.allow", i), "%s, got %.80q", err, text)
+		}
+	}
+	for i, text := range e.Private {
+		if err := rule.CheckPrivate(text); err != nil {
+			l.wrong(strict.Index("egress.private", i), "%s, got %.80q", err, text)
 		}
 	}
 }

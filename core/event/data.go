@@ -121,7 +121,7 @@ type ApprovalResolved struct {
 type Verdict struct {
 	Gate      string `json:"gate" enum:"agent.launch,tool.call,tool.result,path.access,archive.entry,network.connect"`
 	Decision  string `json:"decision" enum:"deny,ask,rewrite"`
-	By        string `json:"by" doc:"policy:<name>, filter:<name>, person, host, or host:storage for a full storage."`
+	By        string `json:"by" doc:"policy:<name>, filter:<name>, person, host, or host:<part> (host:storage, host:egress)."`
 	Reason    string `json:"reason"`
 	Tool      string `json:"tool,omitempty"`
 	ToolUseID string `json:"tool_use_id,omitempty"`

@@ -10,7 +10,7 @@ import (
 	"github.com/agcluster/agcluster/core/session"
 )
 
-// DeniedError says that a gate refused a request of the API.
+// DeniedError says that a gate refused a request of the API, or a connection.
 type DeniedError struct{ Gate, By, Reason string }
 
 // Error implements error.

@@ -1,5 +1,5 @@
 // Package guard runs the gates. For a tool call it asks the policies, then the filters in order, the policies again when a filter
-// rewrote the input, and leaves the rest to a person; for a file or an archive entry it asks the policies. Whatever goes wrong on
+// rewrote the input, and leaves the rest to a person; for a file, an archive entry or a connection it asks the policies. Whatever goes wrong on
 // the way is a denial. It records nothing itself: each judgement carries the verdicts that its caller keeps.
 package guard
 

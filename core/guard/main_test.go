@@ -27,7 +27,7 @@ import (
 
 const puppetManifest = `
 name: %s
-gates: [tool.call, path.access, archive.entry]
+gates: [tool.call, path.access, archive.entry, network.connect]
 params: {type: object, additionalProperties: false, properties: {rules: {type: array}}}
 `
 

@@ -20,6 +20,7 @@ import (
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/api"
 	"github.com/agcluster/agcluster/core/config"
+	"github.com/agcluster/agcluster/core/egress"
 	"github.com/agcluster/agcluster/core/event"
 	"github.com/agcluster/agcluster/core/gateway"
 	"github.com/agcluster/agcluster/core/guard"
@@ -48,6 +49,8 @@ type Host struct {
 	policies *policy.Runtime
 	plugins  *plugin.Set
 	gateway  *gateway.Gateway
+	egress   *egress.Proxy
+	network  *guard.Network
 	offline  *offlineModel
 	pool     *sandbox.Pool
 	presets  *preset.Catalog
@@ -71,6 +74,7 @@ func Start(ctx context.Context, cfg config.Config, version string, secrets sessi
 		{"loading policies", h.loadPolicies},
 		{"finding plugins", h.findPlugins},
 		{"preparing the model gateway", h.openGateway},
+		{"preparing the way to the network", h.openEgress},
 		{"preparing sessions", h.openSessions},
 		{"recovering sessions", h.recover},
 		{"listening", h.listen},
@@ -145,6 +149,15 @@ func (h *Host) openGateway(ctx context.Context) error {
 	return nil
 }
 
+func (h *Host) openEgress(context.Context) error {
+	c := h.cfg.Egress
+	var err error
+	h.egress, err = egress.New(egress.Config{
+		Mode: c.Mode, Allow: c.Allow, Private: c.Private, DialTimeout: c.DialTimeout, IdleTimeout: c.IdleTimeout, Connections: c.Connections,
+	}, net.DefaultResolver, h.log.Named("egress"))
+	return err
+}
+
 func (h *Host) openSessions(ctx context.Context) error {
 	c := h.cfg
 	g, err := guard.New(guard.Config{
@@ -169,6 +182,7 @@ func (h *Host) openSessions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.network = guard.NewNetwork(g, h.sessions)
 	return h.buildAPI(g)
 }
 
@@ -271,12 +285,15 @@ func (h *Host) listen(ctx context.Context) error {
 
 // tunnel is what a session's sandbox reaches.
 func (h *Host) tunnel(sessionID string) map[byte]http.Handler {
-	return map[byte]http.Handler{agent.TunnelGateway: h.gateway.Handler(gateway.Session{
-		ID:      sessionID,
-		Key:     func() (string, bool) { return h.sessions.Key(sessionID) },
-		Meter:   func(u event.Usage) { h.sessions.Meter(sessionID, u) },
-		Results: results{h.sessions, sessionID},
-	})}
+	return map[byte]http.Handler{
+		agent.TunnelGateway: h.gateway.Handler(gateway.Session{
+			ID:      sessionID,
+			Key:     func() (string, bool) { return h.sessions.Key(sessionID) },
+			Meter:   func(u event.Usage) { h.sessions.Meter(sessionID, u) },
+			Results: results{h.sessions, sessionID},
+		}),
+		agent.TunnelEgress: h.egress.Handler(h.exit(sessionID)),
+	}
 }
 
 // URL is where the API answers.

@@ -14,7 +14,10 @@ import (
 
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/agent/offline"
+	"github.com/agcluster/agcluster/core/egress"
+	"github.com/agcluster/agcluster/core/event"
 	"github.com/agcluster/agcluster/core/gateway"
+	"github.com/agcluster/agcluster/core/guard"
 	"github.com/agcluster/agcluster/core/sandbox"
 	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/core/workspace"
@@ -36,6 +39,26 @@ func (r results) Judge(ctx context.Context, t gateway.ToolResult) (json.RawMessa
 	return r.sessions.JudgeResult(ctx, r.id, agent.Ask{
 		Tool: t.Tool, ToolUseID: t.ToolUseID, Input: t.Input, Output: t.Content, IsError: t.IsError,
 	})
+}
+
+// exit is what the forward proxy needs to know of one session.
+func (h *Host) exit(sessionID string) egress.Session {
+	return egress.Session{
+		ID: sessionID,
+		Network: func(ctx context.Context) (string, []string, error) {
+			scope, err := h.sessions.Scope(ctx, sessionID)
+			return scope.Config.Network.Egress, scope.Config.Network.Allow, err
+		},
+		Judge: func(ctx context.Context, c egress.Connection) error {
+			return h.network.Connect(ctx, sessionID, guard.Connection(c))
+		},
+		Record: func(ctx context.Context, v event.Verdict) error { return h.sessions.Record(ctx, sessionID, v) },
+		Turn: func(ctx context.Context) int64 {
+			// A session that can't be read has no turn; its denial can't be recorded either, which is logged.
+			s, _ := h.sessions.Get(ctx, sessionID)
+			return s.Turn
+		},
+	}
 }
 
 // opener wakes sandboxes for those who want a session's files.

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/agcluster/agcluster/core/egress/rule"
 )
 
 // Catalog holds the configurations that can be launched by their id. It does not change and is safe for concurrent use; what it
@@ -98,6 +100,9 @@ func (d Defaults) Fill(c Config) Config {
 	}
 	if c.ResourceLimits.StorageLimit == "" {
 		c.ResourceLimits.StorageLimit = d.ResourceLimits.StorageLimit
+	}
+	if c.Network.Egress == "" {
+		c.Network.Egress = rule.Open
 	}
 	return c
 }

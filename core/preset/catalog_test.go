@@ -67,6 +67,7 @@ func TestComplete(t *testing.T) {
 	want := preset.Config{
 		ID: "inline", Name: "inline", AllowedTools: []string{"Read"}, SystemPrompt: preset.SystemPrompt{Text: "Default."},
 		PermissionMode: "acceptEdits", MaxTurns: 100, ResourceLimits: defaults().ResourceLimits,
+		Network: preset.Network{Egress: "open"},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
@@ -74,6 +75,7 @@ func TestComplete(t *testing.T) {
 	given := preset.Config{
 		ID: "mine", Name: "Mine", AllowedTools: []string{}, SystemPrompt: preset.SystemPrompt{Preset: true}, PermissionMode: "plan",
 		MaxTurns: 5, ResourceLimits: preset.ResourceLimits{CPUQuota: 100000, MemoryLimit: "1g", StorageLimit: "1g"},
+		Network: preset.Network{Egress: "none"},
 	}
 	if got, err := catalog.Complete(given); err != nil || !reflect.DeepEqual(got, given) {
 		t.Errorf("what is given was changed: %+v, %v", got, err)

@@ -30,6 +30,8 @@ type Config struct {
 	Cwd            string            `json:"cwd,omitempty"`
 	Env            map[string]string `json:"env,omitempty"`
 	SettingSources []string          `json:"setting_sources,omitempty"`
+	// Network says where the agent may connect to.
+	Network Network `json:"network,omitzero"`
 	// Policies are asked in this order at each gate they know. The operator's come first.
 	Policies []Policy `json:"policies,omitempty"`
 	// Filters are plugin names, asked in this order after the policies. The operator's come first.
@@ -50,6 +52,14 @@ type ResourceLimits struct {
 	// MemoryLimit and StorageLimit are sizes like "4g" or "512m" (binary units).
 	MemoryLimit  string `json:"memory_limit,omitempty"`
 	StorageLimit string `json:"storage_limit,omitempty"`
+}
+
+// Network says where the agent may connect to; the operator's rule must allow it too.
+type Network struct {
+	// Egress is none, allowlist or open.
+	Egress string `json:"egress,omitempty" doc:"none, allowlist or open (which is what nothing means)."`
+	// Allow are hosts with an optional port; *.example.org is every name below example.org.
+	Allow []string `json:"allow,omitempty" doc:"With egress: allowlist, hosts such as git.example.org, *.example.org or git.example.org:443."`
 }
 
 // Policy names a policy module and its parameters.

@@ -32,6 +32,7 @@ model: claude-sonnet-4-5
 cwd: /workspace/app
 env: {MODE: test}
 setting_sources: [user, project, local]
+network: {egress: allowlist, allow: ["*.example.org:443"]}
 policies:
   - name: path
     params: {read: [/workspace/**], n: 1.50, big: 9007199254740993}
@@ -53,6 +54,7 @@ func everythingConfig() preset.Config {
 		ResourceLimits: preset.ResourceLimits{CPUQuota: 150000, MemoryLimit: "2g", StorageLimit: "5g"},
 		MaxTurns:       20, Model: "claude-sonnet-4-5", Cwd: "/workspace/app", Env: map[string]string{"MODE": "test"},
 		SettingSources: []string{"user", "project", "local"},
+		Network:        preset.Network{Egress: "allowlist", Allow: []string{"*.example.org:443"}},
 		Policies: []preset.Policy{
 			{Name: "path", Params: json.RawMessage(`{"big":9007199254740993,"n":1.5,"read":["/workspace/**"]}`)}, {Name: "tools"},
 		},

@@ -30,6 +30,7 @@ const (
 	maxVars        = 100
 	maxValue       = 32 << 10
 	maxPolicies    = 20
+	maxHosts       = 200
 	maxParams      = 64 << 10
 	maxTurns       = 1000
 	workspace      = "/workspace"
@@ -65,6 +66,7 @@ func Validate(c Config, known Known) error {
 	v.limits()
 	v.behaviour()
 	v.env("env", c.Env)
+	v.network()
 	v.policies()
 	v.filters()
 	return v.found.orNil()

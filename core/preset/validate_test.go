@@ -50,6 +50,29 @@ func TestValidate(t *testing.T) {
 		{"description too long", func(c *preset.Config) { c.Description = strings.Repeat("x", 2001) }, "description: has 2001 bytes, more than 2000"},
 		{"version too long", func(c *preset.Config) { c.Version = strings.Repeat("x", 51) }, "version: has 51 bytes, more than 50"},
 
+		{"no network", func(c *preset.Config) { c.Network = preset.Network{Egress: "none"} }, ""},
+		{"an open network", func(c *preset.Config) { c.Network = preset.Network{Egress: "open"} }, ""},
+		{"some hosts", func(c *preset.Config) {
+			c.Network = preset.Network{Egress: "allowlist", Allow: []string{"*.example.com:443", "git.example.org", "192.0.2.1:8080", "[2001:db8::1]:443", "2001:db8::1"}}
+		}, ""},
+		{"unknown egress", func(c *preset.Config) { c.Network.Egress = "closed" }, `network.egress: must be one of none, allowlist, open, got "closed"`},
+		{"hosts without a mode", func(c *preset.Config) { c.Network.Allow = []string{"x.org"} }, "network.allow: needs egress: allowlist"},
+		{"hosts in an open network", func(c *preset.Config) { c.Network = preset.Network{Egress: "open", Allow: []string{"x.org"}} }, "network.allow: needs egress: allowlist"},
+		{"an allowlist without hosts", func(c *preset.Config) { c.Network.Egress = "allowlist" }, "network.allow: must name a host; egress: none allows nothing"},
+		{"too many hosts", func(c *preset.Config) { c.Network = preset.Network{Egress: "allowlist", Allow: many(201, "h")} }, "network.allow: has 201 entries, more than 200"},
+		{"a host twice", func(c *preset.Config) {
+			c.Network = preset.Network{Egress: "allowlist", Allow: []string{"x.org", "x.org"}}
+		}, `network.allow[1]: "x.org" is given twice`},
+		{"a URL for a host", func(c *preset.Config) {
+			c.Network = preset.Network{Egress: "allowlist", Allow: []string{"x.org", "https://x.org"}}
+		}, `network.allow[1]: must be a host such as git.example.org, *.example.org or git.example.org:443, not a URL, a path or a network, got "https://x.org"`},
+		{"a star in the middle", func(c *preset.Config) {
+			c.Network = preset.Network{Egress: "allowlist", Allow: []string{"a.*.org"}}
+		}, `network.allow[0]: a wildcard is only possible as the first label`},
+		{"a port too large", func(c *preset.Config) {
+			c.Network = preset.Network{Egress: "allowlist", Allow: []string{"x.org:70000"}}
+		}, `network.allow[0]: the port "70000" is no number from 1 to 65535`},
+
 		{"unknown tool", func(c *preset.Config) { c.AllowedTools = []string{"Bash", "Wrte"} }, `allowed_tools[1]: unknown tool "Wrte"; did you mean Write?`},
 		{"tool in lower case", func(c *preset.Config) { c.AllowedTools = []string{"bash"} }, `allowed_tools[0]: unknown tool "bash"; did you mean Bash?`},
 		{"empty tool", func(c *preset.Config) { c.AllowedTools = []string{""} }, `allowed_tools[0]: unknown tool ""`},

@@ -124,14 +124,19 @@ func fixed(cfg Config) map[string]string {
 		"CLAUDE_CODE_ENABLE_TASKS":                 "0",
 		// Else the transcript follows the result by some 100 ms, and a sandbox that is removed right after a turn loses it.
 		"CLAUDE_CODE_EAGER_FLUSH": "1",
-		"NO_PROXY":                "127.0.0.1,localhost",
-		"no_proxy":                "127.0.0.1,localhost",
+		// The sandbox's own servers, and the gateway.
+		"NO_PROXY": "127.0.0.1,localhost,::1",
+		"no_proxy": "127.0.0.1,localhost,::1",
 	}
-	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
-		if cfg.ProxyURL != "" {
-			env[k] = cfg.ProxyURL
-		}
+	if cfg.ProxyURL == "" {
+		return env
 	}
+	// Some programs read only the upper case, some only the lower.
+	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+		env[k], env[strings.ToLower(k)] = cfg.ProxyURL, cfg.ProxyURL
+	}
+	// Node's own fetch looks at them only when it is told to (from version 24).
+	env["NODE_USE_ENV_PROXY"] = "1"
 	return env
 }
 

@@ -264,3 +264,75 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	// goleak (TestMain) sees the rest.
 }
+
+// A handler may take its connection over, as a forward proxy does.
+func TestAConnectionThatWasTakenOverEndsHalfByHalfAndWithItsTunnel(t *testing.T) {
+	r := newRig(t, nil, nil)
+	egress, _ := listen(t, r, agent.TunnelEgress)
+	taken := make(chan net.Conn, 1)
+	over := make(chan struct{})
+	stop, ended := tunnel(t, r.client, map[byte]http.Handler{agent.TunnelEgress: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		taken <- conn
+		<-q.Context().Done()
+		if err := conn.Close(); err != nil {
+			t.Log(err) // the tunnel may be gone already
+		}
+		<-over
+	})})
+	client, err := net.Dial("tcp", strings.TrimPrefix(egress, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	host := <-taken
+	if _, err := io.WriteString(host, "bye"); err != nil {
+		t.Fatal(err)
+	}
+	half, ok := host.(interface{ CloseWrite() error })
+	if !ok {
+		t.Fatal("the host's end can't be closed by half")
+	}
+	if err := half.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(client); err != nil || string(b) != "bye" {
+		t.Fatalf("%q %v", b, err)
+	}
+	if _, err := io.WriteString(client, "still"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(host, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := host.Read(make([]byte, 1))
+		read <- err
+	}()
+	// It ends with the connection that it came through, which breaks at the sandbox's end.
+	r.tunnel.Close()
+	if err := <-read; err == nil {
+		t.Error("a read goes on")
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("the tunnel did not wait for its handler: %v", err)
+	default:
+	}
+	close(over)
+	if err := <-ended; err == nil {
+		t.Error("the tunnel ended without a reason")
+	}
+	stop()
+}
