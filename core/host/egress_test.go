@@ -149,9 +149,9 @@ func (x turn) refused(by, target, reason string) {
 	}
 }
 
-func TestEgressIsTheWatchedWayOut(t *testing.T) {
+func jobEgressIsTheWatchedWayOut(t *testing.T, on string) {
 	n := newNetwork(t)
-	r := newRig(t, options{script: fetching, env: []string{n.private()}})
+	r := newRig(t, options{on: on, script: fetching, env: []string{n.private()}})
 	id := r.launch(withNetwork(""))
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: n.secure.TLS.Certificates[0].Certificate[0]}))
 	r.turn(id, "write /workspace/ca.pem "+ca).ended(event.CompleteOK)
@@ -194,9 +194,9 @@ func TestEgressIsTheWatchedWayOut(t *testing.T) {
 	}
 }
 
-func TestEgressOfTheCLIItself(t *testing.T) {
+func jobEgressOfTheCLIItself(t *testing.T, on string) {
 	n := newNetwork(t)
-	r := newRig(t, options{script: fetching, env: []string{n.private()}})
+	r := newRig(t, options{on: on, script: fetching, env: []string{n.private()}})
 	id := r.launch(withNetwork("open"))
 	before := n.reached.Load()
 	// Claude Code does not know the CA; that it shook hands with the server says which way it went.
@@ -207,9 +207,9 @@ func TestEgressOfTheCLIItself(t *testing.T) {
 	r.turn(id, "fetch https://"+addr(n.closed)+"/").ended(event.CompleteOK).refused("host:egress", addr(n.closed), "a loopback address")
 }
 
-func TestEgressRulesOfASession(t *testing.T) {
+func jobEgressRulesOfASession(t *testing.T, on string) {
 	n := newNetwork(t)
-	r := newRig(t, options{script: fetching, env: []string{n.private()}})
+	r := newRig(t, options{on: on, script: fetching, env: []string{n.private()}})
 	both := "run: curl -s " + n.plain.URL + "; curl -s -k https://" + addr(n.secure) + "; true"
 
 	x := r.turn(r.launch(withNetwork("none")), both).ended(event.CompleteOK)
@@ -239,9 +239,9 @@ func TestEgressRulesOfASession(t *testing.T) {
 	}
 }
 
-func TestEgressRuleOfTheOperator(t *testing.T) {
+func jobEgressRuleOfTheOperator(t *testing.T, on string) {
 	n := newNetwork(t)
-	r := newRig(t, options{script: fetching, env: []string{n.private(), "AGCLUSTER_EGRESS_MODE=allowlist", "AGCLUSTER_EGRESS_ALLOW=" + addr(n.plain)}})
+	r := newRig(t, options{on: on, script: fetching, env: []string{n.private(), "AGCLUSTER_EGRESS_MODE=allowlist", "AGCLUSTER_EGRESS_ALLOW=" + addr(n.plain)}})
 	x := r.turn(r.launch(withNetwork("allowlist", "127.0.0.2")), "run: curl -s "+n.plain.URL+"; curl -s -k https://"+addr(n.secure)+"; true").
 		ended(event.CompleteOK).says("hello from outside")
 	x.refused("host:egress", addr(n.secure), "the operator's no entry of egress.allow stands for it")

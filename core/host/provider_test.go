@@ -50,6 +50,10 @@ func TestEndToEnd(t *testing.T) {
 				{"DeltasAreStreamedOnRequest", jobDeltasAreStreamedOnRequest},
 				{"MCPServersGetTheirCredentials", jobMCPServersGetTheirCredentials},
 				{"WarmLaunch", jobWarmLaunch},
+				{"EgressIsTheWatchedWayOut", jobEgressIsTheWatchedWayOut},
+				{"EgressOfTheCLIItself", jobEgressOfTheCLIItself},
+				{"EgressRulesOfASession", jobEgressRulesOfASession},
+				{"EgressRuleOfTheOperator", jobEgressRuleOfTheOperator},
 			} {
 				t.Run(job.name, func(t *testing.T) { job.do(t, on) })
 			}
