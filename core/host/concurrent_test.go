@@ -55,7 +55,7 @@ func TestThirtyAgentsAtOnce(t *testing.T) {
 				if answer.Status != event.CompleteOK || len(answer.ToolResults) != 1 {
 					t.Errorf("agent %d: %v", i, a)
 				}
-				if strings.HasPrefix(message, "run:") && answer.ToolResults[0].Output != own+"\n1" {
+				if strings.HasPrefix(message, "run:") && answer.ToolResults[0].Output != own+"1" {
 					t.Errorf("agent %d sees %q", i, answer.ToolResults[0].Output)
 				}
 			}
