@@ -232,8 +232,9 @@ func TestDockerEngineRestart(t *testing.T) {
 	s := r.send(ctx, id, "run: sleep 60.222")
 	s.until("the call of sleep", func(e event.Event) bool { return e.Data.Type() == event.TypeToolUse })
 	e.stop(syscall.SIGTERM)
+	// An engine that is told to stop tells its containers: which of the two is noticed first is chance.
 	x := turn{t, s.rest()}.ended(event.CompleteFailed)
-	if errs := of[event.Error](x.events); len(errs) != 1 || errs[0].Code != "sandbox_lost" {
+	if errs := of[event.Error](x.events); len(errs) != 1 || errs[0].Code != "sandbox_lost" && errs[0].Code != "agent_exited" {
 		t.Errorf("errors: %s", describe(x.events))
 	}
 	a := r.requestAs("", http.MethodPost, "/api/agents/launch", map[string]any{"api_key": key, "config": inline(nil)})
