@@ -72,6 +72,7 @@ type Deps struct {
 	Turns    Turns
 	Catalog  Catalog
 	Files    Files
+	Observer Observer
 	Status   Status
 }
 
