@@ -73,6 +73,7 @@ type Deps struct {
 	Turns    Turns
 	Catalog  Catalog
 	Files    Files
+	Observer Observer
 	Status   Status
 	// Metrics answers GET /metrics.
 	Metrics http.Handler

@@ -14,6 +14,7 @@ import (
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
+	"github.com/agcluster/agcluster/plugins/sdk"
 )
 
 // kind says which status an error has. Own words replace the error's when they would say too much or too little.
@@ -36,6 +37,8 @@ func kinds() []kind {
 		{session.ErrDraining, http.StatusServiceUnavailable, "the host is shutting down"},
 		{session.ErrUnavailable, http.StatusServiceUnavailable, ""},
 		{agent.ErrGone, http.StatusServiceUnavailable, "the sandbox can't be reached; try again"},
+		{sdk.ErrPlatformDown, http.StatusServiceUnavailable, ""},
+		{sdk.ErrPluginExited, http.StatusServiceUnavailable, "the session's provider ended; it is started again, try again"},
 		{context.DeadlineExceeded, http.StatusGatewayTimeout, "it took too long"},
 		{context.Canceled, 499, "the client went away"},
 	}

@@ -29,7 +29,7 @@ type route struct {
 
 // routes lists every route.
 func (a *API) routes() []route {
-	const sessions, agents, files, configs = "sessions", "agents", "files", "configs"
+	const sessions, agents, files, configs, tools = "sessions", "agents", "files", "configs", "tools"
 	return []route{
 		{http.MethodGet, "/health", "health", "host", anyone, "How the host is", handle(a.health)},
 		{http.MethodGet, "/metrics", "metrics", "host", anyone, "The host's numbers, for Prometheus", streams(a.metrics, metricsAnswers)},
@@ -47,6 +47,12 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/agents/{session_id}/events", "follow-events", agents, owner, "Follow the session's events", streams(a.follow, eventAnswers)},
 		{http.MethodGet, "/api/agents/{session_id}/messages", "list-messages", agents, owner, "Read the session's history", handle(a.messages)},
 		{http.MethodPost, "/api/agents/{session_id}/approvals/{ask}", "answer-approval", agents, owner, "Answer an approval", handle(a.approve)},
+
+		{http.MethodGet, "/api/agents/{session_id}/resources", "get-resources", agents, owner, "What the session uses", streams(a.resources, resourcesAnswers)},
+		{http.MethodGet, "/api/agents/{session_id}/logs", "get-logs", agents, owner, "What the session's agent server wrote", streams(a.logs, logsAnswers)},
+
+		{http.MethodGet, "/api/tools/{session_id}/stream", "follow-tools", tools, owner, "Follow the session's tool calls", streams(a.tools, toolAnswers)},
+		{http.MethodGet, "/api/tools/{session_id}/resources", "get-tool-resources", tools, owner, "What the session uses", streams(a.resources, resourcesAnswers)},
 
 		{http.MethodGet, "/api/files/{session_id}", "list-files", files, owner, "The tree of the workspace", handle(a.tree)},
 		{http.MethodGet, "/api/files/{session_id}/{path}", "preview-file", files, owner, "Preview a file", streams(a.preview, previewAnswers)},
@@ -105,6 +111,12 @@ func failures(id string) []int {
 		return []int{http.StatusNotAcceptable, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
 	case "interrupt", "answer-approval":
 		return []int{http.StatusConflict}
+	case "follow-tools":
+		return []int{http.StatusNotAcceptable}
+	case "get-resources", "get-tool-resources":
+		return []int{http.StatusNotAcceptable, http.StatusServiceUnavailable}
+	case "get-logs":
+		return []int{http.StatusNotAcceptable, http.StatusNotImplemented, http.StatusServiceUnavailable}
 	case "stop-session", "list-files":
 		return []int{http.StatusServiceUnavailable}
 	case "preview-file", "download-file":
@@ -128,6 +140,16 @@ func details(id string) string {
 			"goes on at /events. 409 while another turn runs."
 	case "follow-events":
 		return "All events after Last-Event-ID (or `after`), then those to come. With `turn` the stream ends with that turn."
+	case "get-resources":
+		return "One measurement, or with `Accept: text/event-stream` one every interval. A session without a sandbox uses nothing, and is not woken."
+	case "get-tool-resources":
+		return "The same as /api/agents/{session_id}/resources, at the path that AgCluster Container has."
+	case "get-logs":
+		return "Messages of the agent server, which drives Claude Code in the sandbox: not what the agent said. They are kept as long as the " +
+			"sandbox is, the newest of them. With `Accept: text/event-stream` the stream goes on until the sandbox is gone."
+	case "follow-tools":
+		return "First what runs now (`type` snapshot), then tool_use, tool_result, todo_update, verdict and approval_required as they " +
+			"happen, numbered as in /api/agents/{session_id}/events."
 	case "interrupt":
 		return "Asks the agent to end its turn; the turn's stream says when it has (complete with status interrupted)."
 	case "stop-session":

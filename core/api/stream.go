@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -29,38 +30,77 @@ type streamRequest struct {
 	deltas  bool
 	// over says that the turn has ended already: what is left of it is in the history, perhaps nothing.
 	over bool
+	// only says which events to stream; nil is all. first, if any, is written before them.
+	only  func(event.Data) bool
+	first any
 }
 
-// stream writes events until the turn or the session ends, or the client goes away.
-func (a *API) stream(hc huma.Context, req streamRequest) {
+// openStream is an answer of server-sent events that has begun. Its context ends when the client does not take what is sent.
+type openStream struct {
+	*sseWriter
+	ctx context.Context //nolint:containedctx // it ends with the answer
+}
+
+// beginStream begins an answer of server-sent events, which beats until end is called.
+func (a *API) beginStream(hc huma.Context) (s *openStream, end func()) {
 	r, w := humachi.Unwrap(hc)
-	s := &sseWriter{w: w, control: http.NewResponseController(w)}
+	ctx, cancel := context.WithCancel(r.Context())
+	s = &openStream{sseWriter: &sseWriter{w: w, control: http.NewResponseController(w)}, ctx: ctx}
 	h := w.Header()
 	h.Set("Content-Type", mediaStream)
 	h.Set("X-Accel-Buffering", "no")
-	if req.turn > 0 {
-		h.Set("Agcluster-Turn", strconv.FormatInt(req.turn, 10))
-	}
 	w.WriteHeader(http.StatusOK)
-	ctx, cancel := context.WithCancel(r.Context())
 	var beating sync.WaitGroup
-	defer beating.Wait()
-	defer cancel()
-	// An id without data: a client that loses the stream before its first event knows where to go on.
-	if err := s.write(fmt.Appendf(nil, "id: %d\n\n", req.after)); err != nil {
-		return
-	}
 	beating.Go(func() {
 		// A heartbeat that can't be written means that nobody reads any more.
 		defer cancel()
 		s.beat(ctx, a.cfg.Heartbeat)
 	})
+	return s, func() {
+		cancel()
+		beating.Wait()
+	}
+}
+
+// whileSession is a context that also ends when the session is stopped or the host shuts down. over must be called at the end; it says
+// whether the session was stopped.
+func (a *API) whileSession(ctx context.Context, id string) (within context.Context, over func() bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		defer cancel()
+		// No event is above this number: the log tells its end and nothing else.
+		ended <- a.Turns.Follow(ctx, id, math.MaxInt64, false, func(event.Event) error { return nil })
+	}()
+	return ctx, func() bool {
+		cancel()
+		return <-ended == nil
+	}
+}
+
+// stream writes events until the turn or the session ends, or the client goes away.
+func (a *API) stream(hc huma.Context, req streamRequest) {
+	if req.turn > 0 {
+		hc.SetHeader("Agcluster-Turn", strconv.FormatInt(req.turn, 10))
+	}
+	s, end := a.beginStream(hc)
+	defer end()
+	ctx := s.ctx
+	// An id without data: a client that loses the stream before its first event knows where to go on.
+	if err := s.write(fmt.Appendf(nil, "id: %d\n\n", req.after)); err != nil {
+		return
+	}
+	if req.first != nil {
+		if err := s.data(req.first); err != nil {
+			return
+		}
+	}
 	follow := a.Turns.Follow
 	if req.over {
 		follow = a.replay
 	}
 	err := follow(ctx, req.session, req.after, req.deltas, func(e event.Event) error {
-		if req.turn > 0 && e.Turn > 0 && e.Turn != req.turn {
+		if req.turn > 0 && e.Turn > 0 && e.Turn != req.turn || req.only != nil && !req.only(e.Data) {
 			return nil
 		}
 		if err := s.event(e); err != nil {
@@ -128,13 +168,13 @@ func (s *sseWriter) event(e event.Event) error {
 	return s.send(s.buf.Bytes())
 }
 
-// data writes v as an event without a number.
+// data sends a value without a number.
 func (s *sseWriter) data(v any) error {
-	b, err := json.Marshal(v)
+	b, err := encode(v)
 	if err != nil {
-		return fmt.Errorf("encoding an event: %w", err)
+		return err
 	}
-	return s.write(fmt.Appendf(nil, "data: %s\n\n", b))
+	return s.write(fmt.Appendf(nil, "data: %s\n", b)) // encode ends with the first newline
 }
 
 func (s *sseWriter) write(b []byte) error {
@@ -196,13 +236,9 @@ func (a *API) follow(ctx context.Context, in *followInput) (*huma.StreamResponse
 	if _, err := negotiate(in.Accept, mediaStream); err != nil {
 		return nil, err
 	}
-	after := in.After
-	if in.LastEventID != "" {
-		n, err := strconv.ParseInt(in.LastEventID, 10, 64)
-		if err != nil || n < 0 {
-			return nil, invalid("header.Last-Event-ID", "must be the number of an event")
-		}
-		after = n
+	after, err := afterOf(in.LastEventID, in.After)
+	if err != nil {
+		return nil, err
 	}
 	req := streamRequest{session: in.SessionID, after: after, turn: in.Turn, deltas: in.Deltas}
 	if rec := current(ctx); in.Turn > 0 {
@@ -212,6 +248,18 @@ func (a *API) follow(ctx context.Context, in *followInput) (*huma.StreamResponse
 		req.over = in.Turn < rec.Turn || !rec.TurnOpen
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) { a.stream(hc, req) }}, nil
+}
+
+// afterOf is the number of the last event that a client has; Last-Event-ID wins.
+func afterOf(lastEventID string, after int64) (int64, error) {
+	if lastEventID == "" {
+		return after, nil
+	}
+	n, err := strconv.ParseInt(lastEventID, 10, 64)
+	if err != nil || n < 0 {
+		return 0, invalid("header.Last-Event-ID", "must be the number of an event")
+	}
+	return n, nil
 }
 
 type messagesInput struct {

@@ -197,7 +197,10 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	c := h.cfg
 	_, handler := api.New(api.Config{
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
-	}, api.Deps{Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Files: files, Status: h, Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics"))}, h.log.Named("api"))
+	}, api.Deps{
+		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
+		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")),
+	}, h.log.Named("api"))
 	h.server = &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: zap.NewStdLog(h.log.Named("http").WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
