@@ -261,3 +261,44 @@ func BenchmarkVerdict(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "verdict_p50_us")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "verdict_p99_us")
 }
+
+// TestVerdictsAreTheSameAfterARest asks from several sides while the module is put to rest again and again.
+func TestVerdictsAreTheSameAfterARest(t *testing.T) {
+	m := module(t, "tools")
+	m.Lapse()
+	if !m.Resting() {
+		t.Fatal("nobody asks, and it does not rest")
+	}
+	in := policy.Input{
+		Gate: policy.GateToolCall, Params: json.RawMessage(`{"deny":["Bash"]}`), Input: json.RawMessage(`{"tool":"Bash","input":{"command":"ls"}}`),
+	}
+	want := m.Evaluate(t.Context(), in)
+	if want.Decision != policy.Deny || m.Resting() {
+		t.Fatalf("%+v, resting %v", want, m.Resting())
+	}
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				m.Lapse()
+			}
+		}
+	})
+	var asking sync.WaitGroup
+	for range 3 {
+		asking.Go(func() {
+			for range 5 {
+				if got := m.Evaluate(t.Context(), in); got.Decision != want.Decision || got.Reason != want.Reason {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	close(stop)
+	wg.Wait()
+}
