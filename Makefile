@@ -32,8 +32,9 @@ check: tools build ## Generated code, formatting, linters, dead code: no finding
 	.ci/check
 
 .PHONY: bench
-bench: deps build ## Run the benchmarks.
-	go test -run '^$$' -bench . -benchmem ./core/... ./plugins/...
+bench: deps build ## Measure the figures of .ci/bench (ONLY=NAME: one; AGCLUSTER_BENCH_PROVIDER=local|docker).
+	@BENCH=1 .ci/deps
+	@go run ./.ci/bench $(ONLY)
 
 .PHONY: gen
 gen: tools ## Generate code and openapi.yaml anew.

@@ -287,7 +287,7 @@ func TestInASandbox(t *testing.T) {
 		turns++
 		var output string
 		var complete event.Complete
-		err := s.client.Turn(within(t), agent.TurnRequest{Turn: turns, Message: "run " + command}, 0, func(f agent.Frame) error {
+		err := s.client.Turn(within(t), agent.TurnRequest{Turn: turns, Message: "run " + command}, 0, func(f agent.Frame, _ bool) error {
 			if f.Ask != nil {
 				return s.client.Answer(within(t), f.Ask.ID, agent.Answer{Allow: true})
 			}

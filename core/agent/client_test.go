@@ -164,7 +164,7 @@ func TestTurnRefusesWhatNoHonestServerSends(t *testing.T) {
 		"long comment":    ": " + strings.Repeat("x", MaxFrame+10) + "\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := against(t, answers(200, stream)).Turn(t.Context(), TurnRequest{Turn: 1}, 0, func(Frame) error { return nil })
+			err := against(t, answers(200, stream)).Turn(t.Context(), TurnRequest{Turn: 1}, 0, func(Frame, bool) error { return nil })
 			if !errors.Is(err, ErrProtocol) {
 				t.Errorf("%v", err)
 			}
@@ -192,7 +192,7 @@ func TestTurnPassesEachFrameOnce(t *testing.T) {
 		}
 	})
 	var got []string
-	if err := c.Turn(t.Context(), TurnRequest{Turn: 1}, 0, func(f Frame) error {
+	if err := c.Turn(t.Context(), TurnRequest{Turn: 1}, 0, func(f Frame, _ bool) error {
 		got = append(got, fmt.Sprint(f.Seq, f.Event.Data.Type()))
 		return nil
 	}); err != nil {
@@ -206,11 +206,11 @@ func TestTurnPassesEachFrameOnce(t *testing.T) {
 func TestTurnEndsWithItsReaderOrItsContext(t *testing.T) {
 	stop := errors.New("stop")
 	c := against(t, answers(200, frame(1, event.Text{Content: "one"})))
-	if err := c.Turn(t.Context(), TurnRequest{Turn: 1}, 0, func(Frame) error { return stop }); !errors.Is(err, stop) {
+	if err := c.Turn(t.Context(), TurnRequest{Turn: 1}, 0, func(Frame, bool) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	err := c.Turn(ctx, TurnRequest{Turn: 1}, 0, func(Frame) error { cancel(); return nil })
+	err := c.Turn(ctx, TurnRequest{Turn: 1}, 0, func(Frame, bool) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
@@ -220,7 +220,7 @@ func TestTurnEndsWithItsReaderOrItsContext(t *testing.T) {
 		requests++
 		answers(409, `{"code":"turn_running","message":"m"}`)(w, r)
 	})
-	if err := c.Turn(t.Context(), TurnRequest{Turn: 1}, 0, func(Frame) error { return nil }); !errors.Is(err, ErrTurnRunning) || requests != 1 {
+	if err := c.Turn(t.Context(), TurnRequest{Turn: 1}, 0, func(Frame, bool) error { return nil }); !errors.Is(err, ErrTurnRunning) || requests != 1 {
 		t.Errorf("%v after %d requests", err, requests)
 	}
 }
@@ -314,5 +314,47 @@ func TestSummary(t *testing.T) {
 		if got := Summary(c.tool, []byte(c.input)); got != c.want {
 			t.Errorf("%s %.40s: %q", c.tool, c.input, got)
 		}
+	}
+}
+
+// TestMoreIsKept: a frame that says that more follow at once is followed by another, whatever the stream brings next.
+func TestMoreIsKept(t *testing.T) {
+	one, two := frame(1, event.Text{Content: "one"}), frame(2, event.Text{Content: "two"})
+	last := frame(3, event.Complete{Status: event.CompleteOK})
+	for name, c := range map[string]struct {
+		stream string
+		want   string
+		err    error
+	}{
+		"together":               {one + two + last, "[1 true 2 true 3 false]", nil},
+		"then something odd":     {one + two + "event: odd\n: alive\n\n", "[1 true 2 false]", ErrGone},
+		"then one known already": {one + two + one + last, "[1 true 2 true 3 false]", nil},
+		"then no frame":          {one + two + "data: {\n\n" + last, "[1 true 2 false]", ErrProtocol},
+		"then a gap":             {one + last, "[1 false]", ErrProtocol},
+		"then half a frame":      {one + two[:len(two)/2], "[1 false]", ErrGone},
+		"behind the last":        {one + two + last + one, "[1 true 2 true 3 false]", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			connections := 0
+			client := against(t, func(w http.ResponseWriter, _ *http.Request) {
+				if connections++; connections > 1 {
+					http.Error(w, `{"message":"enough"}`, http.StatusNotFound)
+					return
+				}
+				fmt.Fprint(w, c.stream)
+			})
+			var got []string
+			err := client.Turn(t.Context(), TurnRequest{Turn: 1}, 0, func(f Frame, more bool) error {
+				got = append(got, fmt.Sprint(f.Seq, more))
+				return nil
+			})
+			want := c.err
+			if errors.Is(want, ErrGone) {
+				want = ErrNotFound // it tried again
+			}
+			if fmt.Sprint(got) != c.want || !errors.Is(err, want) || (want == nil && err != nil) {
+				t.Errorf("%v, %v", got, err)
+			}
+		})
 	}
 }

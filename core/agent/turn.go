@@ -36,8 +36,9 @@ const (
 
 // Turn starts a turn, or attaches to it when it runs already or has just ended, and calls fn for every frame above after, each once
 // and in order, until the frame with the turn's Complete has been passed (nil). A broken connection is mended a few times. An error
-// of fn ends it and is returned; the turn goes on without its reader.
-func (c *Client) Turn(ctx context.Context, req TurnRequest, after int64, fn func(Frame) error) error {
+// of fn ends it and is returned; the turn goes on without its reader. more says that fn is called again at once, whatever happens,
+// unless it fails: what is better done for several frames than for each can wait for the last.
+func (c *Client) Turn(ctx context.Context, req TurnRequest, after int64, fn func(f Frame, more bool) error) error {
 	body, err := json.Marshal(req)
 	if err != nil {
 		return fmt.Errorf("encoding a turn: %w", err)
@@ -72,7 +73,7 @@ type attachment struct {
 	c    *Client
 	body []byte
 	last int64
-	fn   func(Frame) error
+	fn   func(f Frame, more bool) error
 }
 
 // read reads one connection to its end.
@@ -89,23 +90,56 @@ func (a *attachment) read(ctx context.Context) error {
 	defer res.Body.Close() //nolint:errcheck // read to its end or given up
 	lines := bufio.NewReaderSize(res.Body, 64<<10)
 	for {
-		b, err := readLine(lines, MaxFrame)
-		if err != nil {
-			return a.cause(ctx, fmt.Errorf("reading a turn's stream: %w", err))
-		}
-		watch.Reset(silence)
-		data, ok := bytes.CutPrefix(b, []byte("data: "))
-		if !ok {
-			continue
-		}
+		batch, err := a.gather(lines)
 		// fn may be slow: that is not the sandbox's silence.
 		watch.Stop()
-		done, err := a.frame(data)
-		if done || err != nil {
+		if done, err := a.pass(batch); done || err != nil {
 			return err
+		}
+		if err != nil {
+			return a.cause(ctx, err)
 		}
 		watch.Reset(silence)
 	}
+}
+
+// gather waits for a line and returns the frames in it and in those that have come with it: no more than a buffer holds, or one. With
+// an error it returns those before it.
+func (a *attachment) gather(lines *bufio.Reader) ([]Frame, error) {
+	var batch []Frame
+	for last := a.last; ; {
+		b, err := readLine(lines, MaxFrame)
+		if err != nil {
+			return batch, fmt.Errorf("reading a turn's stream: %w", err)
+		}
+		if data, ok := bytes.CutPrefix(b, []byte("data: ")); ok {
+			f, err := decodeFrame(data, last)
+			switch {
+			case err != nil:
+				return batch, err
+			case f.Seq > last:
+				batch, last = append(batch, f), f.Seq
+			}
+			if f.complete() {
+				return batch, nil
+			}
+		}
+		if there, err := lines.Peek(lines.Buffered()); err != nil || bytes.IndexByte(there, '\n') < 0 {
+			return batch, nil
+		}
+	}
+}
+
+// pass passes frames on and says whether the last of all was among them.
+func (a *attachment) pass(batch []Frame) (done bool, err error) {
+	for i, f := range batch {
+		if err := a.fn(f, i < len(batch)-1); err != nil {
+			return false, err
+		}
+		a.last = f.Seq
+		done = f.complete()
+	}
+	return done, nil
 }
 
 var errSilent = errors.New("the stream fell silent")
@@ -118,30 +152,31 @@ func (a *attachment) cause(ctx context.Context, err error) error {
 	return err
 }
 
-// frame checks and passes on one frame and says whether it was the last.
-func (a *attachment) frame(data []byte) (bool, error) {
+// decodeFrame reads a frame and checks it, unless it is one that was passed already, up to last.
+func decodeFrame(data []byte, last int64) (Frame, error) {
 	var f Frame
 	if err := json.Unmarshal(data, &f); err != nil {
-		return false, fmt.Errorf("reading a frame: %w: %w", ErrProtocol, err)
+		return f, fmt.Errorf("reading a frame: %w: %w", ErrProtocol, err)
 	}
-	if f.Seq <= a.last {
-		return false, nil
+	if f.Seq <= last {
+		return f, nil
 	}
-	if f.Seq != a.last+1 {
-		return false, fmt.Errorf("reading a frame: %w: number %d after %d", ErrProtocol, f.Seq, a.last)
+	if f.Seq != last+1 {
+		return f, fmt.Errorf("reading a frame: %w: number %d after %d", ErrProtocol, f.Seq, last)
 	}
 	if err := f.check(); err != nil {
-		return false, fmt.Errorf("reading frame %d: %w", f.Seq, err)
+		return f, fmt.Errorf("reading frame %d: %w", f.Seq, err)
 	}
-	if err := a.fn(f); err != nil {
-		return false, err
-	}
-	a.last = f.Seq
+	return f, nil
+}
+
+// complete says whether it is the last frame of its turn.
+func (f Frame) complete() bool {
 	if f.Event == nil {
-		return false, nil
+		return false
 	}
-	_, done := f.Event.Data.(event.Complete)
-	return done, nil
+	_, is := f.Event.Data.(event.Complete)
+	return is
 }
 
 // readLine reads a line of at most limit bytes, without its end.

@@ -36,7 +36,7 @@ type Turns interface {
 	Send(ctx context.Context, id, message string) (session.Turn, error)
 	Interrupt(ctx context.Context, id string) error
 	Approve(ctx context.Context, id, ask string, d session.Decision) error
-	Follow(ctx context.Context, id string, after int64, deltas bool, fn func(event.Event) error) error
+	Follow(ctx context.Context, id string, after int64, deltas bool, fn func(e event.Event, more bool) error) error
 	History(ctx context.Context, id string, after int64, limit int) ([]event.Event, error)
 }
 

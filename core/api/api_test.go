@@ -32,6 +32,8 @@ type fake struct {
 	rec    session.Session
 	err    error
 	events []event.Event
+	// batch passes all events as ones that are there together.
+	batch bool
 	// hold keeps Follow open after the events.
 	hold chan struct{}
 	end  error
@@ -59,10 +61,10 @@ func (f *fake) Send(context.Context, string, string) (session.Turn, error) {
 }
 func (f *fake) Interrupt(context.Context, string) error                         { return f.err }
 func (f *fake) Approve(context.Context, string, string, session.Decision) error { return f.err }
-func (f *fake) Follow(ctx context.Context, _ string, after int64, _ bool, fn func(event.Event) error) error {
-	for _, e := range f.events {
+func (f *fake) Follow(ctx context.Context, _ string, after int64, _ bool, fn func(event.Event, bool) error) error {
+	for i, e := range f.events {
 		if e.ID > after {
-			if err := fn(e); err != nil {
+			if err := fn(e, f.batch && i < len(f.events)-1); err != nil {
 				return err
 			}
 		}

@@ -112,7 +112,7 @@ func (a *API) collect(ctx context.Context, id string, turn, after int64) (ChatAn
 		SessionID: id, Turn: turn, ToolResults: []ChatToolCall{}, Verdicts: []event.Verdict{}, Errors: []event.Error{},
 	}
 	inputs := map[string]string{}
-	err := a.Turns.Follow(ctx, id, after, false, func(e event.Event) error {
+	err := a.Turns.Follow(ctx, id, after, false, func(e event.Event, _ bool) error {
 		if e.Turn != turn {
 			return nil
 		}

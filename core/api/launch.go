@@ -10,10 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"github.com/agcluster/agcluster/core/event"
 	"github.com/agcluster/agcluster/core/preset"
@@ -155,8 +153,7 @@ func (a *API) beginLaunch(ctx context.Context, req session.LaunchRequest) *launc
 // streamLaunch tells where a launch is that takes its time, and then how it went. What fails before there is anything to tell
 // is answered as if nobody had asked for a stream.
 func (a *API) streamLaunch(hc huma.Context, req session.LaunchRequest) {
-	r, w := humachi.Unwrap(hc)
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithCancel(hc.Context())
 	defer cancel()
 	l := a.beginLaunch(ctx, req)
 	var status *event.Status
@@ -169,18 +166,10 @@ func (a *API) streamLaunch(hc huma.Context, req session.LaunchRequest) {
 			return
 		}
 	}
-	s := &sseWriter{w: w, control: http.NewResponseController(w)}
-	w.Header().Set("Content-Type", mediaStream)
-	w.Header().Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
-	var beating sync.WaitGroup
-	defer beating.Wait()
-	defer cancel()
-	beating.Go(func() {
-		// A client that is gone wants nothing launched.
-		defer cancel()
-		s.beat(ctx, a.cfg.Heartbeat)
-	})
+	s, end := a.beginStream(hc)
+	defer end()
+	// A client that is gone wants nothing launched.
+	defer context.AfterFunc(s.ctx, cancel)()
 	for waiting := true; waiting; {
 		if status != nil {
 			_ = s.data(LaunchProgress{Type: "status", Status: status}) // the heartbeat finds out that nobody reads

@@ -70,7 +70,7 @@ func (a *API) whileSession(ctx context.Context, id string) (within context.Conte
 	go func() {
 		defer cancel()
 		// No event is above this number: the log tells its end and nothing else.
-		ended <- a.Turns.Follow(ctx, id, math.MaxInt64, false, func(event.Event) error { return nil })
+		ended <- a.Turns.Follow(ctx, id, math.MaxInt64, false, func(event.Event, bool) error { return nil })
 	}()
 	return ctx, func() bool {
 		cancel()
@@ -99,11 +99,11 @@ func (a *API) stream(hc huma.Context, req streamRequest) {
 	if req.over {
 		follow = a.replay
 	}
-	err := follow(ctx, req.session, req.after, req.deltas, func(e event.Event) error {
+	err := follow(ctx, req.session, req.after, req.deltas, func(e event.Event, more bool) error {
 		if req.turn > 0 && e.Turn > 0 && e.Turn != req.turn || req.only != nil && !req.only(e.Data) {
-			return nil
+			return s.settle(more)
 		}
-		if err := s.event(e); err != nil {
+		if err := s.event(e, more); err != nil {
 			return err
 		}
 		if _, over := e.Data.(event.Complete); over && e.Turn == req.turn {
@@ -122,14 +122,14 @@ func (a *API) stream(hc huma.Context, req streamRequest) {
 }
 
 // replay is Follow for what is over: it ends where the history does.
-func (a *API) replay(ctx context.Context, id string, after int64, _ bool, fn func(event.Event) error) error {
+func (a *API) replay(ctx context.Context, id string, after int64, _ bool, fn func(e event.Event, more bool) error) error {
 	for {
 		page, err := a.Turns.History(ctx, id, after, 256)
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		for _, e := range page {
-			if err := fn(e); err != nil {
+		for i, e := range page {
+			if err := fn(e, i < len(page)-1); err != nil {
 				return err
 			}
 			after = e.ID
@@ -146,26 +146,45 @@ type sseWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	last    time.Time
-	buf     bytes.Buffer
+	// held are whole events that are not sent yet, because more come at once.
+	held []byte
 }
 
-func (s *sseWriter) event(e event.Event) error {
-	b, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encoding an event: %w", err)
-	}
+// maxHeld is how many bytes of events are held back at most; a larger event goes out by itself.
+const maxHeld = 64 << 10
+
+// event writes an event. With more, which says that another call follows at once, it may wait for that: one write for events that are
+// there together costs a fraction of one for each.
+func (s *sseWriter) event(e event.Event, more bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.buf.Reset()
+	whole := len(s.held)
 	if e.ID > 0 {
-		s.buf.WriteString("id: ")
-		s.buf.WriteString(strconv.FormatInt(e.ID, 10))
-		s.buf.WriteByte('\n')
+		s.held = append(s.held, "id: "...)
+		s.held = strconv.AppendInt(s.held, e.ID, 10)
+		s.held = append(s.held, '\n')
 	}
-	s.buf.WriteString("data: ")
-	s.buf.Write(b)
-	s.buf.WriteString("\n\n")
-	return s.send(s.buf.Bytes())
+	s.held = append(s.held, "data: "...)
+	var err error
+	if s.held, err = e.AppendJSON(s.held); err != nil {
+		s.held = s.held[:whole]
+		return fmt.Errorf("encoding an event: %w", err)
+	}
+	s.held = append(s.held, "\n\n"...)
+	if more && len(s.held) < maxHeld {
+		return nil
+	}
+	return s.send(nil)
+}
+
+// settle sends what is held unless more comes.
+func (s *sseWriter) settle(more bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if more || len(s.held) == 0 {
+		return nil
+	}
+	return s.send(nil)
 }
 
 // data sends a value without a number.
@@ -183,8 +202,14 @@ func (s *sseWriter) write(b []byte) error {
 	return s.send(b)
 }
 
-// send needs mu.
+// send writes what is held and b, and has the connection take it. It needs mu.
 func (s *sseWriter) send(b []byte) error {
+	if len(s.held) > 0 {
+		b = append(s.held, b...)
+		if s.held = b[:0]; cap(b) > 2*maxHeld {
+			s.held = nil // a large event must not cost its size for as long as the stream lives
+		}
+	}
 	s.last = time.Now()
 	if err := s.control.SetWriteDeadline(s.last.Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("%w: %w", errClient, err)

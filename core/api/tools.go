@@ -68,7 +68,7 @@ func (a *API) snapshot(ctx context.Context, rec session.Session) (ToolSnapshot, 
 	s := ToolSnapshot{Type: "snapshot", SessionID: rec.ID}
 	s.clear()
 	last := rec.LastComplete
-	err := a.replay(ctx, rec.ID, last, false, func(e event.Event) error {
+	err := a.replay(ctx, rec.ID, last, false, func(e event.Event, _ bool) error {
 		last = e.ID
 		s.take(e)
 		return nil

@@ -33,7 +33,7 @@ func BenchmarkAppend(b *testing.B) {
 			last := int64(b.N)
 			for range subscribers {
 				wg.Go(func() {
-					err := l.Follow(context.Background(), session, 0, false, func(e Event) error {
+					err := l.Follow(context.Background(), session, 0, false, func(e Event, _ bool) error {
 						if e.ID >= last {
 							return errDone
 						}
@@ -66,7 +66,7 @@ func BenchmarkPreview(b *testing.B) {
 			var wg sync.WaitGroup
 			for range subscribers {
 				wg.Go(func() {
-					err := l.Follow(context.Background(), session, 0, true, func(e Event) error {
+					err := l.Follow(context.Background(), session, 0, true, func(e Event, _ bool) error {
 						if e.ID > 0 {
 							return errDone
 						}

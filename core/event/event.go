@@ -8,6 +8,7 @@ package event
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -53,25 +54,42 @@ func Types() []Data {
 
 // MarshalJSON implements json.Marshaler.
 func (e Event) MarshalJSON() ([]byte, error) {
+	return e.AppendJSON(nil)
+}
+
+// AppendJSON appends the event's JSON to b. It is the same as json.Marshal's, which would read what MarshalJSON returns once more.
+func (e Event) AppendJSON(b []byte) ([]byte, error) {
 	if e.Data == nil {
-		return nil, fmt.Errorf("marshalling event %d: no data", e.ID)
-	}
-	head, err := json.Marshal(header{ID: e.ID, Type: e.Data.Type(), Time: e.Time.UTC(), Turn: e.Turn})
-	if err != nil {
-		return nil, fmt.Errorf("marshalling event header: %w", err)
+		return b, fmt.Errorf("marshalling event %d: no data", e.ID)
 	}
 	body, err := json.Marshal(e.Data)
 	if err != nil {
-		return nil, fmt.Errorf("marshalling %s event: %w", e.Data.Type(), err)
+		return b, fmt.Errorf("marshalling %s event: %w", e.Data.Type(), err)
+	}
+	if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
+		return b, fmt.Errorf("marshalling event %d: its year is %d", e.ID, y)
+	}
+	b = append(b, '{')
+	if e.ID != 0 {
+		b = append(b, `"event_id":`...)
+		b = append(strconv.AppendInt(b, e.ID, 10), ',')
+	}
+	// No type has a character that JSON would escape.
+	b = append(b, `"type":"`...)
+	b = append(b, e.Data.Type()...)
+	b = append(b, `","time":"`...)
+	b = e.Time.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, '"')
+	if e.Turn != 0 {
+		b = append(b, `,"turn":`...)
+		b = strconv.AppendInt(b, e.Turn, 10)
 	}
 	if len(body) <= 2 {
-		return head, nil
+		return append(b, '}'), nil
 	}
 	// Both are objects: join them without another round through a map.
-	flat := make([]byte, 0, len(head)+len(body))
-	flat = append(flat, head[:len(head)-1]...)
-	flat = append(flat, ',')
-	return append(flat, body[1:]...), nil
+	b = append(b, ',')
+	return append(b, body[1:]...), nil
 }
 
 // UnmarshalJSON implements json.Unmarshaler. An unknown type is an error.

@@ -29,7 +29,7 @@ func full() []Data {
 		},
 		ApprovalResolved{Ask: "ask-1", Decision: "allow", By: "person", Reason: "fine"},
 		Verdict{Gate: "tool.call", Decision: "deny", By: "host", Reason: "no", Tool: "Bash", ToolUseID: "toolu_2", Parent: "toolu_1"},
-		Status{Status: "asleep", Reason: "idle"},
+		Status{Status: "asleep", Reason: "idle", Position: 1},
 		Error{Code: "sandbox_lost", Message: "gone"},
 		Complete{Status: CompleteOK, Usage: Usage{1, 2, 3, 4}, CostUSD: 0.25, Turns: 3},
 	}
@@ -176,3 +176,43 @@ func FuzzEvent(f *testing.F) {
 		}
 	})
 }
+
+// TestAppendJSONIsWhatJSONMarshals compares with the standard library's encoding of the same fields.
+func TestAppendJSONIsWhatJSONMarshals(t *testing.T) {
+	for _, e := range []Event{
+		{ID: 7, Turn: 2, Time: time.Date(2026, 1, 2, 3, 4, 5, 678, time.FixedZone("", 3600)), Data: Text{Content: "a<b>&\u2028\xff"}},
+		{Turn: 1, Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Data: TextDelta{}},
+		{ID: 1, Data: Complete{Status: CompleteOK}},
+		{ID: 2, Data: bare{}},
+	} {
+		head, err := json.Marshal(header{ID: e.ID, Type: e.Data.Type(), Time: e.Time.UTC(), Turn: e.Turn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := json.Marshal(e.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := string(head)
+		if string(body) != "{}" {
+			want = want[:len(want)-1] + "," + string(body[1:])
+		}
+		got, err := e.AppendJSON([]byte("before "))
+		if err != nil || string(got) != "before "+want {
+			t.Errorf("got %s, %v; want %s", got, err, want)
+		}
+		if std, err := json.Marshal(e); err != nil || string(std) != want {
+			t.Errorf("json.Marshal: %s, %v; want %s", std, err, want)
+		}
+	}
+	for _, e := range []Event{{}, {Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), Data: Text{}}} {
+		if got, err := e.AppendJSON([]byte("before ")); err == nil || string(got) != "before " {
+			t.Errorf("got %s, %v", got, err)
+		}
+	}
+}
+
+// bare is an event without fields.
+type bare struct{}
+
+func (bare) Type() Type { return "bare" }

@@ -119,7 +119,7 @@ func follow(tb testing.TB, l *Log, after int64, previews bool) *follower {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &follower{got: make(chan Event, 10000), done: make(chan error, 1), stop: cancel}
 	go func() {
-		f.done <- l.Follow(ctx, session, after, previews, func(e Event) error {
+		f.done <- l.Follow(ctx, session, after, previews, func(e Event, _ bool) error {
 			f.got <- e
 			return nil
 		})

@@ -82,7 +82,7 @@ func read(t *testing.T, l *Log, store *memory, rng *rand.Rand, after, total int6
 	for last < total {
 		// Now and then the connection breaks and the reader comes back with the number it has.
 		patience := 1 + rng.IntN(2000)
-		err := l.Follow(ctx, session, last, previews, func(e Event) error {
+		err := l.Follow(ctx, session, last, previews, func(e Event, _ bool) error {
 			if p, ok := e.Data.(place); ok {
 				if !previews {
 					t.Error("a preview for one who did not ask")

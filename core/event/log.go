@@ -118,12 +118,20 @@ func (l *Log) Append(ctx context.Context, sessionID string, turn int64, data ...
 }
 
 // Preview fans out data that is not kept, to those who follow with previews. It never blocks on a reader.
-func (l *Log) Preview(sessionID string, turn int64, data Data) {
+func (l *Log) Preview(sessionID string, turn int64, data ...Data) {
+	if len(data) == 0 {
+		return
+	}
 	f, err := l.feed(sessionID)
 	if err != nil {
 		return
 	}
-	f.publish([]Event{{Turn: turn, Time: time.Now().UTC(), Data: data}})
+	now := time.Now().UTC()
+	events := make([]Event, len(data))
+	for i, d := range data {
+		events[i] = Event{Turn: turn, Time: now, Data: d}
+	}
+	f.publish(events)
 }
 
 // Read returns up to limit kept events above after, in order.
@@ -137,8 +145,9 @@ func (l *Log) Read(ctx context.Context, sessionID string, after int64, limit int
 
 // Follow calls fn for every event above after, first the kept ones, then those to come, each once and in order, until ctx ends,
 // fn fails, or the log ends (ErrClosed, ErrShutdown); what memory holds at that moment is still passed on. With previews, it also
-// passes those published meanwhile, as far as fn keeps up. fn runs on the caller's goroutine; a slow one delays nobody else.
-func (l *Log) Follow(ctx context.Context, sessionID string, after int64, previews bool, fn func(Event) error) error {
+// passes those published meanwhile, as far as fn keeps up. fn runs on the caller's goroutine; a slow one delays nobody else. more says
+// that fn is called again at once, whatever happens, unless it fails: who writes can put off the flush.
+func (l *Log) Follow(ctx context.Context, sessionID string, after int64, previews bool, fn func(e Event, more bool) error) error {
 	f, err := l.feed(sessionID)
 	if err != nil {
 		return err
@@ -165,8 +174,8 @@ func (l *Log) Follow(ctx context.Context, sessionID string, after int64, preview
 				return fmt.Errorf("following %s: %w", sessionID, ctx.Err())
 			}
 		}
-		for _, e := range batch {
-			if err := fn(e); err != nil {
+		for i, e := range batch {
+			if err := fn(e, i < len(batch)-1); err != nil {
 				return err
 			}
 			if e.ID > 0 {

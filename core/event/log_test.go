@@ -157,7 +157,7 @@ func TestFollowEndsWithTheErrorOfItsFunction(t *testing.T) {
 	l := NewLog(newMemory())
 	defer l.Close()
 	add(t, l, text(1))
-	err := l.Follow(context.Background(), session, 0, false, func(Event) error { return errDone })
+	err := l.Follow(context.Background(), session, 0, false, func(Event, bool) error { return errDone })
 	if !errors.Is(err, errDone) {
 		t.Errorf("got %v", err)
 	}
@@ -252,7 +252,7 @@ func TestWhatWasPublishedBeforeTheEndIsStillPassedOn(t *testing.T) {
 	var got []int64
 	done := make(chan error, 1)
 	go func() {
-		done <- l.Follow(context.Background(), session, 0, false, func(e Event) error {
+		done <- l.Follow(context.Background(), session, 0, false, func(e Event, _ bool) error {
 			if e.ID == 1 {
 				entered <- struct{}{}
 				<-release
@@ -299,7 +299,7 @@ func TestAFollowerOfARemovedLogEnds(t *testing.T) {
 	for n := range 10 {
 		add(t, l, text(n))
 	}
-	err := l.Follow(context.Background(), session, 0, false, func(e Event) error {
+	err := l.Follow(context.Background(), session, 0, false, func(e Event, _ bool) error {
 		store.remove(session)
 		return nil
 	})
@@ -318,7 +318,7 @@ func TestAHoleInTheStoreIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.last = 5 // as if the store had lost what it acknowledged
-	err = l.Follow(context.Background(), session, 2, false, func(Event) error { return nil })
+	err = l.Follow(context.Background(), session, 2, false, func(Event, bool) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "missing from the store") {
 		t.Errorf("got %v", err)
 	}
@@ -379,7 +379,7 @@ func TestTheRingIsBounded(t *testing.T) {
 			}
 			f.leave()
 			got := 0
-			err = l.Follow(context.Background(), session, 0, false, func(Event) error {
+			err = l.Follow(context.Background(), session, 0, false, func(Event, bool) error {
 				if got++; got == tc.n {
 					return errDone
 				}
@@ -409,7 +409,7 @@ func TestLargeEventsAreReadInSmallPages(t *testing.T) {
 			for range n {
 				add(t, l, tc.data)
 			}
-			err := l.Follow(context.Background(), session, 0, false, func(e Event) error {
+			err := l.Follow(context.Background(), session, 0, false, func(e Event, _ bool) error {
 				if e.ID == n {
 					return errDone
 				}
@@ -429,7 +429,7 @@ func TestIdleFollowersCostNothing(t *testing.T) {
 		l := NewLog(store)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- l.Follow(ctx, session, 0, true, func(Event) error { return nil }) }()
+		go func() { done <- l.Follow(ctx, session, 0, true, func(Event, bool) error { return nil }) }()
 		time.Sleep(24 * time.Hour) // on the bubble's clock
 		synctest.Wait()
 		if store.reads != 0 {
@@ -441,4 +441,27 @@ func TestIdleFollowersCostNothing(t *testing.T) {
 		}
 		l.Close()
 	})
+}
+
+// TestMoreIsKept: whoever puts something off because more comes is called again.
+func TestMoreIsKept(t *testing.T) {
+	l := NewLog(newMemory())
+	defer l.Close()
+	for n := range 700 {
+		add(t, l, text(n))
+	}
+	last, held := int64(0), 0
+	err := l.Follow(context.Background(), session, 0, false, func(e Event, more bool) error {
+		last = e.ID
+		if held++; !more {
+			held = 0
+		}
+		if e.ID == 700 {
+			return errDone
+		}
+		return nil
+	})
+	if !errors.Is(err, errDone) || last != 700 || held != 0 {
+		t.Errorf("%v at %d with %d put off", err, last, held)
+	}
 }

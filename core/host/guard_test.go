@@ -134,7 +134,7 @@ func jobSecretsNeverReachTheModel(t *testing.T, on string) {
 }
 
 // copyOf is a folder with everything of build/kind, to put more into.
-func copyOf(t *testing.T, kind string) string {
+func copyOf(t testing.TB, kind string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(built(t, kind))); err != nil {

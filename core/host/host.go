@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -85,6 +86,8 @@ func Start(ctx context.Context, cfg config.Config, version string, secrets sessi
 			return nil, errors.Join(fmt.Errorf("%s: %w", step.what, err), h.Close(closing))
 		}
 	}
+	// Compiling policies takes several times the memory that the host has after it.
+	debug.FreeOSMemory()
 	return h, nil
 }
 

@@ -54,6 +54,10 @@ func TestEndToEnd(t *testing.T) {
 				{"EgressOfTheCLIItself", jobEgressOfTheCLIItself},
 				{"EgressRulesOfASession", jobEgressRulesOfASession},
 				{"EgressRuleOfTheOperator", jobEgressRuleOfTheOperator},
+				{"StorageIsLimited", jobStorageIsLimited},
+				{"ResourcesOfASession", jobResourcesOfASession},
+				{"ToolCallsAreFollowed", jobToolCallsAreFollowed},
+				{"OutOfMemoryIsToldAsSuch", jobOutOfMemoryIsToldAsSuch},
 			} {
 				t.Run(job.name, func(t *testing.T) { job.do(t, on) })
 			}

@@ -18,8 +18,8 @@ import (
 
 // A session may store as much as its configuration says. What takes more ends the turn, then nothing is written until something was
 // deleted.
-func TestStorageIsLimited(t *testing.T) {
-	r := newRig(t, options{})
+func jobStorageIsLimited(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(func(c map[string]any) {
 		c["resource_limits"] = map[string]any{"cpu_quota": 200000, "memory_limit": "2g", "storage_limit": "16m"}
 	}))
@@ -77,8 +77,8 @@ type gauges struct {
 }
 
 // A session's gauges are those of its own sandbox, from its first second on, for its owner only, and looking at them wakes nobody.
-func TestResourcesOfASession(t *testing.T) {
-	r := newRig(t, options{})
+func jobResourcesOfASession(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(func(c map[string]any) {
 		c["resource_limits"] = map[string]any{"cpu_quota": 150000, "memory_limit": "1g", "storage_limit": "64m"}
 	}))
@@ -173,8 +173,8 @@ func gaugesOf(t *testing.T, res *http.Response) func() gauges {
 	}
 }
 
-func TestToolCallsAreFollowed(t *testing.T) {
-	r := newRig(t, options{})
+func jobToolCallsAreFollowed(t *testing.T, on string) {
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(nil))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -223,11 +223,11 @@ func TestToolCallsAreFollowed(t *testing.T) {
 }
 
 // A process that is killed for want of memory is told as that; the turn and the session go on.
-func TestOutOfMemoryIsToldAsSuch(t *testing.T) {
+func jobOutOfMemoryIsToldAsSuch(t *testing.T, on string) {
 	if os.Geteuid() != 0 {
 		t.Skip("without root, memory has no limit")
 	}
-	r := newRig(t, options{})
+	r := newRig(t, options{on: on})
 	id := r.launch(inline(func(c map[string]any) {
 		c["resource_limits"] = map[string]any{"cpu_quota": 200000, "memory_limit": "512m", "storage_limit": "64m"}
 	}))

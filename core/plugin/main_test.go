@@ -67,7 +67,7 @@ func run(m *testing.M) (int, error) {
 type place struct{ cfg Config }
 
 // newPlace puts the test plugin under each name into a plugin folder.
-func newPlace(t *testing.T, names ...string) *place {
+func newPlace(t testing.TB, names ...string) *place {
 	t.Helper()
 	// Unix sockets have short names; a test's own folder does not.
 	base, err := os.MkdirTemp("", "agc")
@@ -92,7 +92,7 @@ func newPlace(t *testing.T, names ...string) *place {
 	return p
 }
 
-func (p *place) put(t *testing.T, name string) {
+func (p *place) put(t testing.TB, name string) {
 	t.Helper()
 	if err := os.Link(binary, filepath.Join(p.cfg.Dir, name)); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func (l lines) await(t *testing.T, message string) zapcore.Entry {
 }
 
 // open opens the place's plugins; they are closed, and checked to have left nothing, at the test's end.
-func (p *place) open(t *testing.T) (*Set, lines) {
+func (p *place) open(t testing.TB) (*Set, lines) {
 	t.Helper()
 	logged := make(lines, 4096)
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(io.Discard), zapcore.DebugLevel)

@@ -46,7 +46,7 @@ type Module struct {
 	schema   *jsonschema.Schema
 	defaults map[string]any
 	runtime  *Runtime
-	compiled wazero.CompiledModule
+	rest     *rest
 	globals  []string
 	// fresh says that every evaluation gets an instance of its own.
 	fresh bool
@@ -76,18 +76,21 @@ func newModule(ctx context.Context, r *Runtime, info ModuleInfo, schema *jsonsch
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := r.wasm.CompileModule(ctx, patched)
-	if err != nil {
-		return nil, fmt.Errorf("compiling it: %w", err)
+	m := &Module{
+		info: info, schema: schema, defaults: defaults, runtime: r, globals: globals, fresh: len(code) <= maxFresh,
+		slots: make(chan struct{}, r.cfg.Instances), idle: make(chan *instance, r.cfg.Instances),
 	}
+	m.rest = newRest(r, patched, m.clear)
+	compiled, err := m.rest.wake(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Nobody asks yet: what it takes is given back at once.
+	defer m.rest.settle(0)
 	for _, f := range compiled.ImportedFunctions() {
 		if from, name, _ := f.Import(); from != "wasi_snapshot_preview1" {
 			return nil, fmt.Errorf("it imports %s.%s; a policy gets nothing but wasi_snapshot_preview1", from, name)
 		}
-	}
-	m := &Module{
-		info: info, schema: schema, defaults: defaults, runtime: r, compiled: compiled, globals: globals, fresh: len(code) <= maxFresh,
-		slots: make(chan struct{}, r.cfg.Instances), idle: make(chan *instance, r.cfg.Instances),
 	}
 	if err := m.validate(defaults); err != nil {
 		return nil, fmt.Errorf("policy.yaml: the defaults of its parameters: %w", err)
@@ -96,7 +99,7 @@ func newModule(ctx context.Context, r *Runtime, info ModuleInfo, schema *jsonsch
 		return nil, errExports
 	}
 	// One instance at once: a module that can't start or judge should be known at the host's start, not at the first tool call.
-	inst, err := m.instantiate(ctx)
+	inst, err := m.instantiate(ctx, compiled)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +138,14 @@ func (m *Module) Evaluate(ctx context.Context, in Input) Verdict {
 	case <-ctx.Done():
 		return m.deny("the caller gave up before it was asked")
 	}
-	inst, err := m.take(ctx)
+	compiled, err := m.rest.wake(ctx)
+	if err == nil {
+		defer m.rest.settle(restAfter)
+	}
+	var inst *instance
+	if err == nil {
+		inst, err = m.take(ctx, compiled)
+	}
 	if err != nil {
 		m.runtime.log.Error("starting a policy", zap.String("policy", m.info.Name), zap.Error(err))
 		return m.deny("it could not be started")
@@ -162,12 +172,24 @@ func (m *Module) deny(reason string) Verdict {
 	return Verdict{Decision: Deny, Reason: fmt.Sprintf("policy %s: %s", m.info.Name, reason)}
 }
 
-func (m *Module) take(ctx context.Context) (*instance, error) {
+func (m *Module) take(ctx context.Context, compiled wazero.CompiledModule) (*instance, error) {
 	select {
 	case inst := <-m.idle:
 		return inst, nil
 	default:
-		return m.instantiate(ctx)
+		return m.instantiate(ctx, compiled)
+	}
+}
+
+// clear closes the instances that are ready.
+func (m *Module) clear(ctx context.Context) {
+	for {
+		select {
+		case inst := <-m.idle:
+			m.discard(ctx, inst)
+		default:
+			return
+		}
 	}
 }
 
@@ -178,14 +200,14 @@ func (m *Module) discard(ctx context.Context, inst *instance) {
 }
 
 // instantiate starts the module. One that is used again is let judge once, so that its runtime is warm, and a snapshot is taken.
-func (m *Module) instantiate(ctx context.Context) (*instance, error) {
+func (m *Module) instantiate(ctx context.Context, compiled wazero.CompiledModule) (*instance, error) {
 	// Starting takes longer than judging, and is bounded all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*m.runtime.cfg.Timeout)
 	defer cancel()
 	stderr := &tail{}
 	// A verdict depends on nothing but its input, so time stands still and randomness is always the same: wazero's own stand-ins
 	// count their calls, which would carry something from one evaluation to the next. (Go's runtime takes a 0 for a broken clock.)
-	mod, err := m.runtime.wasm.InstantiateModule(ctx, m.compiled, wazero.NewModuleConfig().
+	mod, err := m.runtime.wasm.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().
 		WithName("").WithStartFunctions(startFunction).WithStderr(stderr).WithRandSource(constant{}).
 		WithWalltime(func() (int64, int32) { return epoch, 0 }, sys.ClockResolution(time.Microsecond)).
 		WithNanotime(func() int64 { return 1 }, sys.ClockResolution(time.Microsecond)))

@@ -144,6 +144,9 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (*Runtime, error) {
 
 // Close ends all instances. It is safe to call twice.
 func (r *Runtime) Close(ctx context.Context) error {
+	for _, m := range r.modules {
+		m.rest.close()
+	}
 	return errors.Join(r.wasm.Close(ctx), r.cache.Close(ctx))
 }
 

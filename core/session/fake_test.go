@@ -398,7 +398,7 @@ func (a *fakeAgent) Configure(ctx context.Context, spec agent.SessionSpec) error
 	return ctx.Err()
 }
 
-func (a *fakeAgent) Turn(ctx context.Context, req agent.TurnRequest, _ int64, fn func(agent.Frame) error) error {
+func (a *fakeAgent) Turn(ctx context.Context, req agent.TurnRequest, _ int64, fn func(agent.Frame, bool) error) error {
 	a.mu.Lock()
 	if a.running {
 		a.mu.Unlock()
@@ -413,7 +413,7 @@ func (a *fakeAgent) Turn(ctx context.Context, req agent.TurnRequest, _ int64, fn
 		a.running = false
 		a.mu.Unlock()
 	}()
-	return run(ctx, a, req, fn)
+	return run(ctx, a, req, func(f agent.Frame) error { return fn(f, false) })
 }
 
 func (a *fakeAgent) Interrupt(ctx context.Context) error {

@@ -151,7 +151,7 @@ func (h *harness) wait(id string, until func(event.Event) bool) []event.Event {
 	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
 	defer cancel()
 	var got []event.Event
-	err := h.Follow(ctx, id, 0, false, func(e event.Event) error {
+	err := h.Follow(ctx, id, 0, false, func(e event.Event, _ bool) error {
 		got = append(got, e)
 		if until(e) {
 			return errDone

@@ -22,9 +22,9 @@ type Store interface {
 // Log numbers, keeps and fans out events; *event.Log is one.
 type Log interface {
 	Append(ctx context.Context, sessionID string, turn int64, data ...event.Data) ([]event.Event, error)
-	Preview(sessionID string, turn int64, data event.Data)
+	Preview(sessionID string, turn int64, data ...event.Data)
 	Read(ctx context.Context, sessionID string, after int64, limit int) ([]event.Event, error)
-	Follow(ctx context.Context, sessionID string, after int64, previews bool, fn func(event.Event) error) error
+	Follow(ctx context.Context, sessionID string, after int64, previews bool, fn func(e event.Event, more bool) error) error
 	Forget(sessionID string)
 }
 
@@ -114,7 +114,7 @@ type SandboxInfo struct {
 
 // Agent is what a turn needs of the agent server; *agent.Client is one.
 type Agent interface {
-	Turn(ctx context.Context, req agent.TurnRequest, after int64, fn func(agent.Frame) error) error
+	Turn(ctx context.Context, req agent.TurnRequest, after int64, fn func(f agent.Frame, more bool) error) error
 	Interrupt(ctx context.Context) error
 	Answer(ctx context.Context, ask string, a agent.Answer) error
 }

@@ -291,7 +291,7 @@ func (s *Service) Stop(ctx context.Context, id string) error {
 
 // Follow replays the events above after and goes on with those to come, until ctx ends or fn fails. It returns nil when the
 // session is stopped, and event.ErrShutdown when the host shuts down.
-func (s *Service) Follow(ctx context.Context, id string, after int64, deltas bool, fn func(event.Event) error) error {
+func (s *Service) Follow(ctx context.Context, id string, after int64, deltas bool, fn func(e event.Event, more bool) error) error {
 	l, err := s.live(ctx, id)
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func TestStopTakesEverything(t *testing.T) {
 			}
 			followed := make(chan error, 1)
 			go func() {
-				followed <- h.Follow(context.Background(), id, 0, false, func(event.Event) error { return nil })
+				followed <- h.Follow(context.Background(), id, 0, false, func(event.Event, bool) error { return nil })
 			}()
 			synctest.Wait()
 			if err := h.Stop(context.Background(), id); err != nil {
@@ -277,7 +277,7 @@ func TestAFollowerThatComesLateEnds(t *testing.T) {
 		h.mu.Lock()
 		h.sessions[id] = l
 		h.mu.Unlock()
-		if err := h.Follow(context.Background(), id, 0, false, func(event.Event) error { return nil }); err != nil {
+		if err := h.Follow(context.Background(), id, 0, false, func(event.Event, bool) error { return nil }); err != nil {
 			t.Errorf("got %v", err)
 		}
 		if err := h.keep(context.Background(), l); !errors.Is(err, ErrNotFound) {

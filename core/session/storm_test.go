@@ -212,7 +212,7 @@ func (s *storm) watchFor(id string, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	last := int64(0)
-	return s.Follow(ctx, id, 0, true, func(e event.Event) error {
+	return s.Follow(ctx, id, 0, true, func(e event.Event, _ bool) error {
 		if e.ID == 0 {
 			return nil
 		}

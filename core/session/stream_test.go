@@ -42,7 +42,7 @@ func TestPreviewsAreStreamedAndNotKept(t *testing.T) {
 			got := make(chan string, 1)
 			go func() {
 				text := ""
-				err := h.Follow(context.Background(), id, 0, deltas, func(e event.Event) error {
+				err := h.Follow(context.Background(), id, 0, deltas, func(e event.Event, _ bool) error {
 					switch d := e.Data.(type) {
 					case event.TextDelta:
 						text += d.Content + "|"

@@ -243,37 +243,10 @@ func (s *Service) converse(l *live, t *turn, message string) (event.Complete, *e
 	defer cancel(nil)
 	t.asking.Go(func() { s.interruption(turnCtx, t, b, cancel) })
 
-	memory := watchMemory(turnCtx, t, b)
-	var complete *event.Complete
-	err = b.Agent().Turn(turnCtx, agent.TurnRequest{Turn: t.number, Message: message}, 0, func(f agent.Frame) error {
-		if f.Ask != nil {
-			s.dispatch(turnCtx, l, t, b.Agent(), *f.Ask)
-			return nil
-		}
-		if f.Event == nil {
-			return errors.New("the agent server sent an empty frame")
-		}
-		switch d := f.Event.Data.(type) {
-		case event.TextDelta:
-			s.log.Preview(l.id, t.number, d)
-		case event.Complete:
-			complete = &d
-		case event.Init, event.Text, event.Thinking, event.ToolUse, event.ToolResult, event.TodoUpdate, event.Error:
-			happened := []event.Data{d}
-			if why, ok := memory.explain(turnCtx, d); ok {
-				happened = append(happened, why)
-			}
-			if _, err := s.log.Append(turnCtx, l.id, t.number, happened...); err != nil {
-				return fmt.Errorf("%w: %w", errNotKept, err)
-			}
-		default:
-			// Only the host says who spoke, what was decided and how a session is: a sandbox that does is lying.
-			s.zap.Warn("dropping an event no sandbox may send", zap.String("session", l.id), zap.String("type", string(d.Type())))
-		}
-		return nil
-	})
-	if complete != nil {
-		return *complete, nil
+	in := &intake{s: s, l: l, t: t, ctx: turnCtx, agent: b.Agent(), memory: watchMemory(turnCtx, t, b)}
+	err = b.Agent().Turn(turnCtx, agent.TurnRequest{Turn: t.number, Message: message}, 0, in.take)
+	if in.complete != nil {
+		return *in.complete, nil
 	}
 	if err == nil {
 		err = errors.New("the agent's stream ended early")

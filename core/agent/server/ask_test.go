@@ -36,7 +36,7 @@ func TestAsks(t *testing.T) {
 	verdicts, answers := make(chan error, 1), make(chan agent.Answer, 1)
 	r := newRig(t, asking(verdicts, answers), nil).configure(t)
 	t.Run("an answer reaches the agent, once", func(t *testing.T) {
-		err := r.client.Turn(within(t), agent.TurnRequest{Turn: 1}, 0, func(f agent.Frame) error {
+		err := r.client.Turn(within(t), agent.TurnRequest{Turn: 1}, 0, func(f agent.Frame, _ bool) error {
 			if f.Ask == nil {
 				return nil
 			}
@@ -72,7 +72,7 @@ func TestAsks(t *testing.T) {
 	})
 	t.Run("an interrupt denies at once", func(t *testing.T) {
 		asked := ""
-		err := r.client.Turn(within(t), agent.TurnRequest{Turn: 2}, 0, func(f agent.Frame) error {
+		err := r.client.Turn(within(t), agent.TurnRequest{Turn: 2}, 0, func(f agent.Frame, _ bool) error {
 			if f.Ask == nil {
 				return nil
 			}

@@ -164,7 +164,7 @@ func storing(t *testing.T, dir string, size int, then func(interrupt <-chan stru
 // judge takes a turn to its end, allows everything, and returns what happened.
 func judge(t *testing.T, r *rig, number int64) (asks []agent.Ask, last []event.Data) {
 	t.Helper()
-	err := r.client.Turn(within(t), agent.TurnRequest{Turn: number, Message: "go"}, 0, func(f agent.Frame) error {
+	err := r.client.Turn(within(t), agent.TurnRequest{Turn: number, Message: "go"}, 0, func(f agent.Frame, _ bool) error {
 		if f.Ask != nil {
 			asks = append(asks, *f.Ask)
 			err := r.client.Answer(within(t), f.Ask.ID, agent.Answer{Allow: true})

@@ -195,7 +195,7 @@ func within(t *testing.T) context.Context {
 func follow(t *testing.T, c *agent.Client, turn int64, message string, after int64) []agent.Frame {
 	t.Helper()
 	var frames []agent.Frame
-	err := c.Turn(within(t), agent.TurnRequest{Turn: turn, Message: message}, after, func(f agent.Frame) error {
+	err := c.Turn(within(t), agent.TurnRequest{Turn: turn, Message: message}, after, func(f agent.Frame, _ bool) error {
 		frames = append(frames, f)
 		return nil
 	})

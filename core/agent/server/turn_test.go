@@ -61,7 +61,7 @@ func TestNoFrameIsLostOrDoubledHoweverTheConnectionBreaks(t *testing.T) {
 			client := r.dial(t, cut.addr)
 			var seqs []int64
 			texts, complete := 0, 0
-			err := client.Turn(within(t), agent.TurnRequest{Turn: 1, Message: "go"}, 0, func(f agent.Frame) error {
+			err := client.Turn(within(t), agent.TurnRequest{Turn: 1, Message: "go"}, 0, func(f agent.Frame, _ bool) error {
 				seqs = append(seqs, f.Seq)
 				switch {
 				case f.Ask != nil:
@@ -159,7 +159,7 @@ func TestTurnsAreRefusedPrecisely(t *testing.T) {
 	turn := func(number, after int64, message string) error {
 		ctx, cancel := context.WithCancel(within(t))
 		defer cancel()
-		return r.client.Turn(ctx, agent.TurnRequest{Turn: number, Message: message}, after, func(agent.Frame) error { return nil })
+		return r.client.Turn(ctx, agent.TurnRequest{Turn: number, Message: message}, after, func(agent.Frame, bool) error { return nil })
 	}
 	check := func(what string, err, want error) {
 		t.Helper()
@@ -210,7 +210,7 @@ func TestInterruptIsNotLostHoweverEarly(t *testing.T) {
 	for n := int64(1); n <= 50; n++ {
 		ended := make(chan error, 1)
 		go func() {
-			ended <- r.client.Turn(within(t), agent.TurnRequest{Turn: n}, 0, func(agent.Frame) error { return nil })
+			ended <- r.client.Turn(within(t), agent.TurnRequest{Turn: n}, 0, func(agent.Frame, bool) error { return nil })
 		}()
 		for {
 			err := r.client.Interrupt(within(t))
@@ -237,7 +237,7 @@ func TestAClientThatGoesAwayDoesNotEndTheTurn(t *testing.T) {
 		return echo(ctx, m, i, sink)
 	}, nil).configure(t)
 	gone := errors.New("gone")
-	err := r.client.Turn(within(t), agent.TurnRequest{Turn: 1, Message: "second"}, 0, func(agent.Frame) error { return gone })
+	err := r.client.Turn(within(t), agent.TurnRequest{Turn: 1, Message: "second"}, 0, func(agent.Frame, bool) error { return gone })
 	if !errors.Is(err, gone) {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestAFullBufferHoldsTheAgentUpAndLosesNothing(t *testing.T) {
 	}, func(c *Config) { c.BufferBytes = 10 * size }).configure(t)
 	gone := errors.New("gone")
 	// A reader that takes one frame and goes; what it did not take waits.
-	err := r.client.Turn(within(t), agent.TurnRequest{Turn: 1}, 0, func(agent.Frame) error { return gone })
+	err := r.client.Turn(within(t), agent.TurnRequest{Turn: 1}, 0, func(agent.Frame, bool) error { return gone })
 	if !errors.Is(err, gone) {
 		t.Fatal(err)
 	}
@@ -324,7 +324,7 @@ func TestAnInterruptedTurnEndsThoughNobodyReads(t *testing.T) {
 	begun := make(chan struct{})
 	go func() {
 		defer close(begun)
-		err := r.client.Turn(ctx, agent.TurnRequest{Turn: 1}, 0, func(agent.Frame) error { <-ctx.Done(); return ctx.Err() })
+		err := r.client.Turn(ctx, agent.TurnRequest{Turn: 1}, 0, func(agent.Frame, bool) error { <-ctx.Done(); return ctx.Err() })
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
@@ -366,7 +366,7 @@ func TestWhatIsNotKeptAnyMoreIsAnErrorAndNoGap(t *testing.T) {
 		return event.Complete{Status: event.CompleteOK}
 	}, func(c *Config) { c.BufferBytes = 5000 }).configure(t)
 	follow(t, r.client, 1, "", 0)
-	err := r.client.Turn(within(t), agent.TurnRequest{Turn: 1}, 0, func(agent.Frame) error { return nil })
+	err := r.client.Turn(within(t), agent.TurnRequest{Turn: 1}, 0, func(agent.Frame, bool) error { return nil })
 	if !errors.Is(err, agent.ErrNotFound) || !strings.Contains(err.Error(), "not kept any more") {
 		t.Errorf("%v", err)
 	}
@@ -396,7 +396,7 @@ func TestCloseEndsTheTurnBeforeItsReader(t *testing.T) {
 	frames := make(chan agent.Frame, 10)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- r.client.Turn(within(t), agent.TurnRequest{Turn: 1}, 0, func(f agent.Frame) error { frames <- f; return nil })
+		ended <- r.client.Turn(within(t), agent.TurnRequest{Turn: 1}, 0, func(f agent.Frame, _ bool) error { frames <- f; return nil })
 	}()
 	awaitTurn(t, r, 1)
 	r.server.Close()
