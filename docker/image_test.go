@@ -108,13 +108,14 @@ func checkOwners(t *testing.T) {
 		t.Skip("another base has sources of its own")
 	}
 	got := root(t, "stat -c '%n %u:%g %a' /opt/agent /opt/agent/agcluster-agent /opt/agent/claude /workspace /home/agent /home/agent/.claude"+
-		" /etc/apt/sources.list; grep agent: /etc/passwd /etc/group")
+		" /tmp /etc/apt/sources.list; grep agent: /etc/passwd /etc/group")
 	want := `/opt/agent 0:0 755
 /opt/agent/agcluster-agent 0:0 755
 /opt/agent/claude 0:0 755
 /workspace 10001:10001 755
 /home/agent 10001:10001 700
 /home/agent/.claude 10001:10001 755
+/tmp 0:0 1777
 /etc/apt/sources.list 0:0 600
 /etc/passwd:agent:x:10001:10001::/home/agent:/bin/bash
 /etc/group:agent:x:10001:
