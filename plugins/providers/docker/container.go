@@ -52,6 +52,8 @@ type spec struct {
 	words map[string]string
 	// endpoint is endpointSocket or endpointExec; runDir is what a socket endpoint shares with the sandbox.
 	endpoint, runDir string
+	// podman is told of an engine that takes less: a mount in memory has no owner there.
+	podman bool
 }
 
 func (st *settings) containerName(id string) string { return st.opts.Prefix + "-" + id }
@@ -117,26 +119,32 @@ func environment(s spec) []string {
 
 // config is what runs. The token comes by standard input, which closes after it.
 func (st *settings) config(s spec) *container.Config {
-	return &container.Config{
+	config := &container.Config{
 		Image: s.req.Image, Hostname: "sandbox", User: sandboxUser, WorkingDir: sandboxWorkspace,
 		Entrypoint: []string{sandboxAgent}, Cmd: []string{}, Env: environment(s), Labels: st.labels(s),
 		OpenStdin: true, StdinOnce: true, AttachStdin: true,
-		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 	}
+	if !s.podman { // which makes a timer of systemd's also for none
+		config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
+	}
+	return config
 }
 
 // hostConfig is the walls. Docker's own seccomp and AppArmor profiles apply because nothing here says otherwise.
 func (st *settings) hostConfig(s spec) *container.HostConfig {
 	yes, pids := true, s.lim.pids
 	quarter := s.lim.memoryBytes / 4
-	tmpfs := map[string]string{
-		"/tmp":      fmt.Sprintf("rw,exec,nosuid,nodev,size=%d,mode=1777", min(st.opts.TmpBytes, quarter)),
-		sandboxHome: fmt.Sprintf("rw,exec,nosuid,nodev,size=%d,uid=10001,gid=10001,mode=0700", min(st.opts.HomeBytes, quarter)),
+	owner := ",uid=10001,gid=10001,mode=0700"
+	tmpfs := map[string]string{"/tmp": fmt.Sprintf("rw,exec,nosuid,nodev,size=%d,mode=1777", min(st.opts.TmpBytes, quarter))}
+	if s.podman {
+		owner = ",mode=0777" // Nobody else is in there.
+	} else {
+		tmpfs[sandboxHome] = fmt.Sprintf("rw,exec,nosuid,nodev,size=%d", min(st.opts.HomeBytes, quarter)) + owner
 	}
 	if s.endpoint == endpointExec {
-		tmpfs[sandboxRun] = "rw,noexec,nosuid,nodev,size=1048576,uid=10001,gid=10001,mode=0700"
+		tmpfs[sandboxRun] = "rw,noexec,nosuid,nodev,size=1048576" + owner
 	}
-	nofile := st.opts.NoFile
+	ulimits := []*container.Ulimit{{Name: "nofile", Soft: st.opts.NoFile, Hard: st.opts.NoFile}, {Name: "core", Soft: 0, Hard: 0}}
 	return &container.HostConfig{
 		NetworkMode: "none", ReadonlyRootfs: true, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges:true"},
 		Init: &yes, Runtime: st.opts.Runtime, RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
@@ -147,7 +155,7 @@ func (st *settings) hostConfig(s spec) *container.HostConfig {
 		Resources: container.Resources{
 			Memory: s.lim.memoryBytes, MemorySwap: s.lim.memoryBytes, PidsLimit: &pids,
 			CPUPeriod: cfsPeriod, CPUQuota: s.lim.quota(),
-			Ulimits: []*container.Ulimit{{Name: "nofile", Soft: nofile, Hard: nofile}, {Name: "core", Soft: 0, Hard: 0}},
+			Ulimits: ulimits,
 		},
 	}
 }
@@ -162,6 +170,10 @@ func (st *settings) mounts(s spec) []mount.Mount {
 	mounts := []mount.Mount{
 		{Type: mount.TypeVolume, Source: workspace, Target: sandboxWorkspace},
 		{Type: mount.TypeVolume, Source: config, Target: sandboxConfig},
+	}
+	if s.podman {
+		// In memory it would be root's; a volume gets the image's owner, and goes with the container.
+		mounts = append(mounts, mount.Mount{Type: mount.TypeVolume, Target: sandboxHome})
 	}
 	if s.endpoint == endpointSocket {
 		mounts = append(mounts, mount.Mount{

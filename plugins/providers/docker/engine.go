@@ -35,7 +35,14 @@ type engine struct {
 	local bool
 
 	mu   sync.Mutex
-	info *system.Info
+	info *facts
+}
+
+// facts are what an engine says of itself.
+type facts struct {
+	system.Info
+	// podman says that it is Podman's imitation, which mounts differently.
+	podman bool
 }
 
 // newEngine prepares a client; the engine need not answer yet.
@@ -71,7 +78,7 @@ func newEngine(opts options) (*engine, error) {
 }
 
 // about is what the engine says of itself. It is asked once, and again after it was down.
-func (e *engine) about(ctx context.Context) (system.Info, error) {
+func (e *engine) about(ctx context.Context) (facts, error) {
 	e.mu.Lock()
 	known := e.info
 	e.mu.Unlock()
@@ -80,12 +87,20 @@ func (e *engine) about(ctx context.Context) (system.Info, error) {
 	}
 	info, err := e.api.Info(ctx)
 	if err != nil {
-		return system.Info{}, e.explain(err)
+		return facts{}, e.explain(err)
+	}
+	version, err := e.api.ServerVersion(ctx)
+	if err != nil {
+		return facts{}, e.explain(err)
+	}
+	found := facts{Info: info}
+	for _, component := range version.Components {
+		found.podman = found.podman || strings.Contains(component.Name, "Podman")
 	}
 	e.mu.Lock()
-	e.info = &info
+	e.info = &found
 	e.mu.Unlock()
-	return info, nil
+	return found, nil
 }
 
 // explain makes an engine that can't be reached sdk.ErrPlatformDown and says what to do; other errors it returns as they are. A

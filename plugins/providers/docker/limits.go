@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/docker/docker/api/types/system"
 	"github.com/dustin/go-humanize"
 
 	"github.com/agcluster/agcluster/plugins/sdk"
@@ -58,7 +57,7 @@ func orDefault(value, fallback int64) int64 {
 func (l limits) quota() int64 { return l.milliCPU * cfsPeriod / 1000 }
 
 // describe says per resource how the engine holds the limit.
-func (l limits) describe(info system.Info) map[string]string {
+func (l limits) describe(info facts) map[string]string {
 	by := func(amount string, can bool, resource string) string {
 		if !can {
 			return "not enforced: the engine has no " + resource + " cgroup"

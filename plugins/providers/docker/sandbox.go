@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/agcluster/agcluster/plugins/sdk"
 )
@@ -22,98 +20,6 @@ const readyLimit = 60 * time.Second
 
 // errApart says that the engine does not see this machine's folders, or sees them otherwise.
 var errApart = errors.New("the engine does not share this machine's folders")
-
-// found is a container of ours as the engine tells it.
-type found struct {
-	container, id string
-	labels        map[string]string
-	status        string
-	// exit is known when it has exited.
-	exit exit
-	// pid is the number of its first process on the engine's machine, 0 when none runs or it is not known.
-	pid int
-	// milliCPU, memory and pids are its limits, 0 for none.
-	milliCPU, memory, pids int64
-	started                string
-}
-
-type exit struct {
-	code        int
-	outOfMemory bool
-	// reason is the engine's own word on why it could not start.
-	reason string
-}
-
-// isRunning says whether a container of this state has processes.
-func isRunning(state string) bool {
-	return state == container.StateRunning || state == container.StatePaused || state == container.StateRestarting
-}
-
-// inspect looks for a sandbox's container. It returns nil when there is none that is this host's.
-func (st *settings) inspect(ctx context.Context, id string) (*found, error) {
-	c, err := st.engine.api.ContainerInspect(ctx, st.containerName(id))
-	switch {
-	case errdefs.IsNotFound(err):
-		return nil, nil //nolint:nilnil // Absence is an answer here, not an error.
-	case err != nil:
-		return nil, st.engine.explain(err)
-	case c.Config == nil || c.State == nil || !st.owns(c.Config.Labels):
-		return nil, nil //nolint:nilnil // as above
-	}
-	f := &found{container: c.ID, id: id, labels: c.Config.Labels, status: c.State.Status, pid: c.State.Pid, started: c.State.StartedAt}
-	// The engine's flag also stays when a child was killed and the sandbox went on.
-	f.exit = exit{code: c.State.ExitCode, outOfMemory: c.State.OOMKilled && c.State.ExitCode == 128+int(unix.SIGKILL), reason: c.State.Error}
-	if h := c.HostConfig; h != nil {
-		f.memory = h.Memory
-		if h.CPUPeriod > 0 {
-			f.milliCPU = h.CPUQuota * 1000 / h.CPUPeriod
-		}
-		if h.PidsLimit != nil {
-			f.pids = max(0, *h.PidsLimit)
-		}
-	}
-	return f, nil
-}
-
-// describe tells of a sandbox and makes sure that its endpoint is there.
-func (st *settings) describe(ctx context.Context, f found) (sdk.Sandbox, error) {
-	place := st.folder(f.id)
-	box := sdk.Sandbox{ID: f.id, Labels: hostLabels(f.labels), State: sdk.StateRunning, Limits: hostLimits(f.labels), Endpoint: sdk.Endpoint{URL: "unix:" + place.socket()}}
-	if f.labels[labelEndpoint] == endpointExec {
-		box.Endpoint.URL = "unix:" + place.forward
-	}
-	if !isRunning(f.status) {
-		box.State, box.Detail = sdk.StateExited, st.exitDetail(ctx, f)
-		return box, nil
-	}
-	if f.labels[labelEndpoint] == endpointExec {
-		if _, err := st.forward(f.id, f.container); err != nil {
-			return sdk.Sandbox{}, err
-		}
-	}
-	return box, nil
-}
-
-// exitDetail says why a sandbox is not running.
-func (st *settings) exitDetail(ctx context.Context, f found) string {
-	switch {
-	case f.status == container.StateCreated:
-		return "it was never started"
-	case f.status == container.StateRemoving:
-		return "it is being removed"
-	case f.exit.outOfMemory:
-		return "out of memory"
-	}
-	detail := fmt.Sprintf("exit status %d", f.exit.code)
-	last := st.lastWords(ctx, f.container)
-	if last == "" {
-		last = lastLine(f.exit.reason)
-	}
-	if last != "" {
-		detail += ": " + last
-	}
-	return detail
-}
 
 // create does the work of Create, with the lock of the id.
 func (st *settings) create(ctx context.Context, req sdk.CreateRequest) (sdk.Sandbox, error) {
@@ -145,7 +51,7 @@ func (st *settings) create(ctx context.Context, req sdk.CreateRequest) (sdk.Sand
 	if err != nil {
 		return sdk.Sandbox{}, err
 	}
-	s := spec{req: req, lim: lim, words: lim.describe(info), endpoint: st.endpoint(info), runDir: st.folder(req.ID).inside()}
+	s := spec{req: req, lim: lim, words: lim.describe(info), endpoint: st.endpoint(info), runDir: st.folder(req.ID).inside(), podman: info.podman}
 	box, err := st.build(ctx, s)
 	if errors.Is(err, errApart) && st.opts.Endpoint == endpointAuto {
 		st.log.Info("sandboxes are reached through an exec", zap.Error(err))
@@ -242,6 +148,10 @@ func (st *settings) build(ctx context.Context, s spec) (sdk.Sandbox, error) {
 func (st *settings) start(ctx context.Context, f found, s spec) error {
 	stdin, err := st.engine.api.ContainerAttach(ctx, f.container, container.AttachOptions{Stream: true, Stdin: true})
 	if err != nil {
+		// Podman prepares the container here and keeps to itself what went wrong; it tells at a start.
+		if startErr := st.engine.api.ContainerStart(ctx, f.container, container.StartOptions{}); startErr != nil {
+			return st.explainStart(startErr)
+		}
 		return fmt.Errorf("attaching to the container: %w", st.engine.explain(err))
 	}
 	defer stdin.Close()
@@ -369,61 +279,4 @@ func (st *settings) removeMade(ctx context.Context, volumes []string) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// explainCreate makes the engine's refusal of a container one that names the fix.
-func (st *settings) explainCreate(ctx context.Context, err error, s spec) error {
-	text := err.Error()
-	if errdefs.IsNotFound(err) {
-		if _, imageErr := st.engine.api.ImageInspect(ctx, s.req.Image); errdefs.IsNotFound(imageErr) {
-			return st.imageMissing(s.req.Image)
-		}
-	}
-	if s.endpoint == endpointSocket && (strings.Contains(text, "bind source path does not exist") || strings.Contains(text, s.runDir)) {
-		return fmt.Errorf("%w: %w", errApart, err)
-	}
-	if isRuntimeError(text) {
-		return st.runtimeUnknown(err)
-	}
-	if errdefs.IsConflict(err) {
-		return sdk.Permanent(fmt.Errorf("the name %s is taken by a container that is not this host's; fix: docker rm %s, or set the option prefix: %w", st.containerName(s.req.ID), st.containerName(s.req.ID), err))
-	}
-	return fmt.Errorf("making the container: %w", st.engine.explain(err))
-}
-
-func (st *settings) explainStart(err error) error {
-	if isRuntimeError(err.Error()) {
-		return st.runtimeUnknown(err)
-	}
-	return fmt.Errorf("starting the container: %w", st.engine.explain(err))
-}
-
-func isRuntimeError(text string) bool {
-	text = strings.ToLower(text)
-	return strings.Contains(text, "unknown or invalid runtime") || strings.Contains(text, "unknown runtime") || strings.Contains(text, "runtime not found") ||
-		strings.Contains(text, "default oci runtime") || strings.Contains(text, "invalid runtime")
-}
-
-func (st *settings) runtimeUnknown(err error) error {
-	return sdk.Permanent(fmt.Errorf("the engine has no runtime %q; fix: install it and name it in the engine's daemon.json, or set the option runtime: %w", st.opts.Runtime, err))
-}
-
-func (st *settings) imageMissing(image string) error {
-	return sdk.Permanent(fmt.Errorf("%w: %s is not at the engine %s; fix: make images, or docker pull %s", sdk.ErrImageMissing, image, st.engine.where, image))
-}
-
-// explainEnd says why a container ended before its agent server listened.
-func (st *settings) explainEnd(ctx context.Context, id string) error {
-	f, err := st.inspect(ctx, id)
-	if err != nil {
-		return err
-	}
-	if f == nil {
-		return errors.New("the container was removed before the agent server listened")
-	}
-	err = fmt.Errorf("the container ended before the agent server listened: %s", st.exitDetail(ctx, *f))
-	if f.exit.code == 126 || f.exit.code == 127 {
-		return sdk.Permanent(fmt.Errorf("%w; fix: an image with %s that user %s can execute (make images)", err, sandboxAgent, sandboxUser))
-	}
-	return err
 }

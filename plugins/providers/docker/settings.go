@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/docker/docker/api/types/system"
 	"go.uber.org/zap"
 )
 
@@ -58,7 +57,7 @@ func (st *settings) underWay() map[string]bool {
 
 // endpoint decides how the next sandbox is reached. A socket is quicker and outlives this process. It needs a folder that both sides
 // see, root (the socket is the sandbox's user's), and a runtime whose sockets are the kernel's own.
-func (st *settings) endpoint(info system.Info) string {
+func (st *settings) endpoint(info facts) string {
 	if st.opts.Endpoint != endpointAuto {
 		return st.opts.Endpoint
 	}
