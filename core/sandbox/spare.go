@@ -57,7 +57,7 @@ type spares struct {
 	shelves map[string]*shelf
 	memory  int64 // of those on shelves
 	// heaviest is the most that one used.
-	heaviest   int64
+	heaviest int64
 	// calm is until when no spare is begun.
 	calm       time.Time
 	starting   int
