@@ -58,6 +58,12 @@ func (r *rest) wake(ctx context.Context) (wazero.CompiledModule, error) {
 	return r.compiled, nil
 }
 
+func (r *rest) resting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.compiled == nil
+}
+
 // settle says that a user is done; after the last one has been for so long, the module rests. 0 is at once.
 func (r *rest) settle(after time.Duration) {
 	r.mu.Lock()
