@@ -46,7 +46,7 @@ func (m machine) String() string {
 
 // line is the first value called name in a file of "name : value".
 func line(path, name string) string {
-	text, err := os.ReadFile(path) //nolint:gosec // files of /proc
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return ""
 	}
@@ -60,7 +60,7 @@ func line(path, name string) string {
 
 // said is the first line that a program prints, with an environment in which it reaches nobody.
 func said(ctx context.Context, program string, args ...string) string {
-	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // programs named above
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1")
 	out, err := cmd.Output()
 	if err != nil {

@@ -124,7 +124,11 @@ func (a *attachment) gather(lines *bufio.Reader) ([]Frame, error) {
 				return batch, nil
 			}
 		}
-		if there, err := lines.Peek(lines.Buffered()); err != nil || bytes.IndexByte(there, '\n') < 0 {
+		there, err := lines.Peek(lines.Buffered())
+		if err != nil {
+			return batch, fmt.Errorf("reading a turn's stream: %w", err)
+		}
+		if bytes.IndexByte(there, '\n') < 0 {
 			return batch, nil
 		}
 	}

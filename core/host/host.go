@@ -291,6 +291,8 @@ func (h *Host) listen(ctx context.Context) error {
 
 // tunnel is what a session's sandbox reaches.
 func (h *Host) tunnel(sessionID string) map[byte]http.Handler {
+	// Whoever gets a sandbox calls tools next.
+	h.policies.Expect()
 	return map[byte]http.Handler{
 		agent.TunnelGateway: h.gateway.Handler(gateway.Session{
 			ID:      sessionID,

@@ -4,8 +4,4 @@ package policy
 func (m *Module) Lapse() { m.rest.lapse() }
 
 // Resting says whether the module has given back what it takes.
-func (m *Module) Resting() bool {
-	m.rest.mu.Lock()
-	defer m.rest.mu.Unlock()
-	return m.rest.compiled == nil
-}
+func (m *Module) Resting() bool { return m.rest.resting() }

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -112,6 +113,8 @@ type Runtime struct {
 	wasm    wazero.Runtime
 	cache   wazero.CompilationCache
 	modules map[string]*Module
+	// waking counts the modules that are made ready in the background.
+	waking sync.WaitGroup
 }
 
 // New returns an empty Runtime; Close it.
@@ -144,10 +147,28 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (*Runtime, error) {
 
 // Close ends all instances. It is safe to call twice.
 func (r *Runtime) Close(ctx context.Context) error {
+	r.waking.Wait()
 	for _, m := range r.modules {
 		m.rest.close()
 	}
 	return errors.Join(r.wasm.Close(ctx), r.cache.Close(ctx))
+}
+
+// Expect makes the modules that rest ready in the background: somebody is about to ask. It must not be called after Close.
+func (r *Runtime) Expect() {
+	for _, m := range r.modules {
+		if !m.rest.resting() {
+			continue
+		}
+		r.waking.Go(func() {
+			if _, err := m.rest.wake(context.Background()); err != nil {
+				// Whoever asks will be told.
+				r.log.Warn("waking a policy", zap.String("policy", m.info.Name), zap.Error(err))
+				return
+			}
+			m.rest.settle(restAfter)
+		})
+	}
 }
 
 // LoadDir loads every NAME.wasm in dir that has a NAME.yaml beside it, and fails at the first that is not as it should be.

@@ -21,8 +21,8 @@ type rest struct {
 	runtime *Runtime
 	// code is the module, packed.
 	code []byte
-	// clear closes what was made of the compiled module.
-	clear func(context.Context)
+	// release closes what was made of the compiled module.
+	release func(context.Context)
 
 	mu       sync.Mutex
 	compiled wazero.CompiledModule
@@ -31,8 +31,8 @@ type rest struct {
 	closed   bool
 }
 
-func newRest(r *Runtime, code []byte, clear func(context.Context)) *rest {
-	return &rest{runtime: r, code: s2.EncodeBetter(nil, code), clear: clear}
+func newRest(r *Runtime, code []byte, release func(context.Context)) *rest {
+	return &rest{runtime: r, code: s2.EncodeBetter(nil, code), release: release}
 }
 
 // wake returns the compiled module, which stays until settle is called as often. Whoever else wants it meanwhile waits: compiling it
@@ -56,6 +56,12 @@ func (r *rest) wake(ctx context.Context) (wazero.CompiledModule, error) {
 		r.timer.Stop()
 	}
 	return r.compiled, nil
+}
+
+func (r *rest) resting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.compiled == nil
 }
 
 // settle says that a user is done; after the last one has been for so long, the module rests. 0 is at once.
@@ -88,7 +94,7 @@ func (r *rest) drop() {
 		return
 	}
 	ctx := context.Background()
-	r.clear(ctx)
+	r.release(ctx)
 	if err := r.compiled.Close(ctx); err != nil {
 		r.runtime.log.Warn("putting a policy to rest", zap.Error(err))
 	}

@@ -9,6 +9,25 @@ import (
 	"go.uber.org/zap"
 )
 
+func TestWhoIsExpectedFindsModulesReady(t *testing.T) {
+	runtime, err := New(t.Context(), Config{}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := &Module{rest: newRest(runtime, []byte("\x00asm\x01\x00\x00\x00"), func(context.Context) {})}
+	bad := &Module{rest: newRest(runtime, []byte("no module"), func(context.Context) {})}
+	runtime.modules["good"], runtime.modules["bad"] = good, bad
+	runtime.Expect()
+	runtime.Expect()
+	runtime.waking.Wait()
+	if good.Resting() || !bad.Resting() {
+		t.Errorf("resting: good %v, bad %v", good.Resting(), bad.Resting())
+	}
+	if err := runtime.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAModuleRestsOnceNobodyHasAskedForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runtime, err := New(t.Context(), Config{}, zap.NewNop())

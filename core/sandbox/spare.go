@@ -26,6 +26,9 @@ const (
 	// A configuration whose spare could not be made is left alone for retryMin, twice as long each time, up to retryMax.
 	retryMin = 2 * time.Second
 	retryMax = 2 * time.Minute
+	// calmAfter is how long no spare is begun after one was claimed: whoever claims one says something next, and a CLI that starts
+	// beside it takes the processor that its answer needs.
+	calmAfter = 2 * time.Second
 	// prepareTimeout bounds making one spare.
 	prepareTimeout = 2 * time.Minute
 )
@@ -54,7 +57,9 @@ type spares struct {
 	shelves map[string]*shelf
 	memory  int64 // of those on shelves
 	// heaviest is the most that one used.
-	heaviest   int64
+	heaviest int64
+	// calm is until when no spare is begun.
+	calm       time.Time
 	starting   int
 	warm, cold int64
 }
@@ -164,8 +169,7 @@ func (s *spares) claim(ctx context.Context, spec session.SandboxSpec) (*Sandbox,
 		err := s.introduce(ctx, spare, spec)
 		if err == nil {
 			s.count(true)
-			// A launch that starts cold first does that: the end of it kicks.
-			s.kick()
+			s.calmDown()
 			spare.start = session.Start{Kind: session.StartWarm}
 			return spare, ""
 		}
@@ -175,6 +179,16 @@ func (s *spares) claim(ctx context.Context, spec session.SandboxSpec) (*Sandbox,
 			return nil, "the launch was given up"
 		}
 	}
+}
+
+// calmDown has the next spare wait a little. Claims that come one after the other do not put it off further: it would never come.
+func (s *spares) calmDown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.After(s.calm) {
+		s.calm = now.Add(calmAfter)
+	}
+	time.AfterFunc(time.Until(s.calm), s.kick)
 }
 
 func (s *spares) count(warm bool) {

@@ -63,6 +63,9 @@ func (s *spares) neediest() *shelf {
 		}
 	}()
 	now := time.Now()
+	if now.Before(s.calm) {
+		return nil // its end kicks
+	}
 	byUse := make([]*shelf, 0, len(s.shelves))
 	for _, sh := range s.shelves {
 		byUse = append(byUse, sh)
