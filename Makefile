@@ -20,8 +20,8 @@ demo: deps build ## Run the main job end to end without a key (DEMO_KEEP=1 leave
 	@.ci/demo
 
 .PHONY: run
-run: deps build ## Start the host for real use: http://127.0.0.1:8000 (OFFLINE=1: with the scripted model).
-	build/bin/agcluster serve $(if $(OFFLINE),--offline)
+run: deps build ## Start the host for real use: http://127.0.0.1:8000 (OFFLINE=1: with the scripted model; PROVIDER=docker).
+	build/bin/agcluster serve $(if $(OFFLINE),--offline) $(if $(PROVIDER),--provider $(PROVIDER))
 
 .PHONY: test
 test: deps build ## Run every test, with the race detector and the real Claude Code.
