@@ -203,7 +203,7 @@ func newLog() (*zap.Logger, error) {
 	cfg := zap.NewProductionConfig()
 	cfg.Encoding = "console"
 	cfg.EncoderConfig.ConsoleSeparator = " " // a line ends up in error messages
-	cfg.EncoderConfig.TimeKey = "" // whoever keeps the lines stamps them
+	cfg.EncoderConfig.TimeKey = ""           // whoever keeps the lines stamps them
 	cfg.DisableStacktrace, cfg.DisableCaller = true, true
 	log, err := cfg.Build()
 	if err != nil {

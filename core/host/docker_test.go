@@ -46,8 +46,8 @@ func TestDockerHardening(t *testing.T) {
 			CapAdd, CapDrop, SecurityOpt                         []string
 			Devices                                              []any
 			Init                                                 *bool
-			PidsLimit, NanoCpus, Memory, MemorySwap              int64 //nolint:revive // the engine's words
-			CpuQuota, CpuPeriod                                  int64 //nolint:revive // as above
+			PidsLimit, NanoCpus, Memory, MemorySwap              int64
+			CpuQuota, CpuPeriod                                  int64
 			Tmpfs                                                map[string]string
 			RestartPolicy                                        struct{ Name string }
 		}
