@@ -378,4 +378,14 @@ func jobDeltasAreStreamedOnRequest(t *testing.T, on string) {
 	}
 }
 
-func TestMain(m *testing.M) { os.Exit(m.Run()) }
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "agc-policy-cache-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // it is in the machine's temporary folder
+	policyCache = dir
+	return m.Run()
+}

@@ -29,6 +29,9 @@ const patience = 2 * time.Minute
 // key is made up; the tests look for it where it must not be.
 const key = "sk-ant-api03-e2e-made-up-key-5e1f0c9b7a"
 
+// policyCache has the compiled policies of all hosts of a run: each host would compile the same ones anew, which takes seconds.
+var policyCache string
+
 // root is the checkout, build what `make build` made in it.
 func root(t testing.TB) string {
 	t.Helper()
@@ -91,6 +94,12 @@ func newRig(t testing.TB, o options) *rig {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
 	r := &rig{t: t, on: o.on, data: filepath.Join(t.TempDir(), "data"), run: filepath.Join(run, "r"), model: model, log: &logBuffer{}}
+	if err := os.MkdirAll(r.data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(policyCache, filepath.Join(r.data, "policy-cache")); err != nil {
+		t.Fatal(err)
+	}
 	r.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "API_HOST=127.0.0.1", "API_PORT=0", "AGCLUSTER_DATA_DIR=" + r.data, "AGCLUSTER_RUN_DIR=" + r.run,
 		"AGCLUSTER_GATEWAY_UPSTREAM=" + upstream.URL, "AGCLUSTER_LOG_LEVEL=debug", "AGCLUSTER_LOG_FORMAT=json",
