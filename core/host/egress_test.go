@@ -25,7 +25,7 @@ import (
 )
 
 // outside is a server on an address of loopback that the sandbox does not take for its own (NO_PROXY has 127.0.0.1 only).
-func outside(t *testing.T, handler http.Handler, secure bool) *httptest.Server {
+func outside(t *testing.T, handler http.Handler, secure bool, states ...func(net.Conn, http.ConnState)) *httptest.Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
@@ -36,6 +36,9 @@ func outside(t *testing.T, handler http.Handler, secure bool) *httptest.Server {
 		t.Fatal(err)
 	}
 	srv.Listener = l
+	for _, state := range states {
+		srv.Config.ConnState = state
+	}
 	if secure {
 		srv.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
 		srv.StartTLS()
@@ -84,12 +87,11 @@ func newNetwork(t *testing.T) *network {
 	mux.Handle("/", says("hello from outside"))
 	mux.Handle("/repo.git/", http.StripPrefix("/repo.git", http.FileServer(http.Dir(repository(t)))))
 	n.plain, n.closed = outside(t, mux, false), outside(t, says("a secret place"), false)
-	n.secure = outside(t, says("hello in secret"), true)
-	n.secure.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+	n.secure = outside(t, says("hello in secret"), true, func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
 			n.reached.Add(1)
 		}
-	}
+	})
 	return n
 }
 
