@@ -32,8 +32,9 @@ check: tools build ## Generated code, formatting, linters, dead code: no finding
 	.ci/check
 
 .PHONY: bench
-bench: deps build ## Measure the figures of .ci/bench (ONLY=NAME: one; AGCLUSTER_BENCH_PROVIDER=local|docker).
+bench: deps build ## Measure the figures of .ci/bench (ONLY=NAME: one; AGCLUSTER_BENCH_PROVIDER=local: without Docker).
 	@BENCH=1 .ci/deps
+	@[ "$${AGCLUSTER_BENCH_PROVIDER:-docker}" != docker ] || { .ci/dockerd && .ci/images full; }
 	@go run ./.ci/bench $(ONLY)
 
 .PHONY: gen

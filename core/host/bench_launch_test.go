@@ -17,12 +17,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// providerUnderTest is the provider of the figures that depend on one: local, or what AGCLUSTER_BENCH_PROVIDER names.
+// providerUnderTest is the provider of the figures that depend on one: docker, or what AGCLUSTER_BENCH_PROVIDER names.
 func providerUnderTest() string {
 	if p := os.Getenv("AGCLUSTER_BENCH_PROVIDER"); p != "" {
 		return p
 	}
-	return "local"
+	return onDocker
 }
 
 // newAgentRig starts a host with real agents and the scripted model.
@@ -91,7 +91,7 @@ type bare struct {
 func bareSandboxes(b *testing.B) bare {
 	b.Helper()
 	switch providerUnderTest() {
-	case "docker":
+	case onDocker:
 		return bareDocker(b)
 	default:
 		return bareBwrap(b)
@@ -123,13 +123,9 @@ func bareBwrap(b *testing.B) bare {
 	}}
 }
 
-// bareDocker is `docker create` and `docker start` of the image that the host is told to use.
+// bareDocker is `docker create` and `docker start` of the image that the host uses.
 func bareDocker(b *testing.B) bare {
 	b.Helper()
-	image := os.Getenv("AGCLUSTER_AGENT_IMAGE")
-	if image == "" {
-		image = "agcluster-agent:latest"
-	}
 	name := "agcbench-" + strings.ToLower(uuid.NewString()[:8])
 	return bare{
 		clean: func() { _ = exec.Command("docker", "rm", "-f", name).Run() },
@@ -146,7 +142,7 @@ func bareDocker(b *testing.B) bare {
 				args = append(args, "-e", kv)
 			}
 			script := `docker "$@" >/dev/null && exec docker start -ai ` + name
-			return exec.CommandContext(ctx, "sh", append([]string{"-c", script, "sh"}, append(append(args, image), program...)...)...)
+			return exec.CommandContext(ctx, "sh", append([]string{"-c", script, "sh"}, append(append(args, dockerImage), program...)...)...)
 		},
 	}
 }
