@@ -31,7 +31,7 @@ func jobStorageIsLimited(t *testing.T, on string) {
 			passed = e
 		}
 	}
-	if !strings.Contains(passed.Message, "40 MiB are stored, the limit is 16 MiB") {
+	if !strings.Contains(passed.Message, " MiB are stored, the limit is 16 MiB") {
 		t.Errorf("the turn ended with: %s", describe(x.events))
 	}
 	if strings.Contains(describe(x.events), `"output":"survived`) {
