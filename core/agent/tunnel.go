@@ -28,6 +28,8 @@ func TunnelConfig() *yamux.Config {
 	cfg.KeepAliveInterval = 10 * time.Second
 	cfg.ConnectionWriteTimeout = 20 * time.Second
 	cfg.MaxStreamWindowSize = 1 << 20
+	// How long a stream that one end has closed may keep what the other end sent: a sandbox must not pile that up.
+	cfg.StreamCloseTimeout = 15 * time.Second
 	return cfg
 }
 
