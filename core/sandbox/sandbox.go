@@ -76,6 +76,8 @@ type Pool struct {
 
 	mu    sync.Mutex
 	boxes map[string]*Sandbox
+	// swept has the providers with which an earlier run of the host has nothing left.
+	swept map[string]bool
 	// orphans are the sandboxes that could not be destroyed yet, by id.
 	orphans map[string]orphan
 	closed  chan struct{}
@@ -93,7 +95,7 @@ func New(
 	}
 	p := &Pool{
 		cfg: cfg, generation: rand.Text(), providers: providers, handlers: handlers, volumes: volumes, log: log,
-		boxes: map[string]*Sandbox{}, orphans: map[string]orphan{}, closed: make(chan struct{}),
+		boxes: map[string]*Sandbox{}, swept: map[string]bool{}, orphans: map[string]orphan{}, closed: make(chan struct{}),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.spares = newSpares(p, cfg.Spares)
@@ -125,7 +127,26 @@ func (p *Pool) Sweep(ctx context.Context, name string) (int, error) {
 		}
 		n++
 	}
+	if len(errs) == 0 {
+		p.mu.Lock()
+		p.swept[name] = true
+		p.mu.Unlock()
+	}
 	return n, errors.Join(errs...)
+}
+
+// clear makes sure that no sandbox of an earlier run still holds the volume of a session that wakes early: the sweep in the background
+// may not have come to it. What fails here, the start itself reports.
+func (p *Pool) clear(ctx context.Context, name string) {
+	p.mu.Lock()
+	swept := p.swept[name]
+	p.mu.Unlock()
+	if swept {
+		return
+	}
+	if _, err := p.Sweep(ctx, name); err != nil {
+		p.log.Warn("looking for left-over sandboxes before a start", zap.String("provider", name), zap.Error(err))
+	}
 }
 
 // enter holds up Close until leave is called. It fails once the pool is closed.
@@ -205,6 +226,9 @@ func (p *Pool) create(ctx context.Context, spec session.SandboxSpec) (s *Sandbox
 	resources, err := p.resources(spec.Limits)
 	if err != nil {
 		return nil, err
+	}
+	if volume != "" {
+		p.clear(ctx, name)
 	}
 	if volume == "" {
 		if volume, err = p.newVolume(ctx, name); err != nil {

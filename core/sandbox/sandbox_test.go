@@ -202,6 +202,27 @@ func TestSweepDestroysWhatEarlierRunsLeft(t *testing.T) {
 	}
 }
 
+// TestASessionThatWakesEarlyFindsItsVolumeFree: an earlier run's sandbox on it goes before the new one is made.
+func TestASessionThatWakesEarlyFindsItsVolumeFree(t *testing.T) {
+	p, fake := newPool(t, nil)
+	old := sdk.CreateRequest{ID: "sb-old", Volume: "conv-1", Labels: map[string]string{LabelHost: hostID, LabelGeneration: "earlier"}}
+	if _, err := fake.Create(context.Background(), old); err != nil {
+		t.Fatal(err)
+	}
+	fake.create = func(context.Context) error {
+		fake.mu.Lock()
+		defer fake.mu.Unlock()
+		if fake.sandboxes["sb-old"] != nil {
+			return errors.New("the volume is in use")
+		}
+		return nil
+	}
+	start(t, p, "conv-1")
+	if fake.left() != 1 {
+		t.Errorf("%d sandboxes", fake.left())
+	}
+}
+
 func TestRemoveVolume(t *testing.T) {
 	p, fake := newPool(t, nil)
 	if err := p.RemoveVolume(context.Background(), "fake", "conv-1"); err != nil {

@@ -20,7 +20,11 @@ func harness(p sdk.Provider) plugintest.ProviderHarness {
 			_, err := runScript(ctx, ep, "true")
 			return err
 		},
-		Run: runScript,
+		Run: runScript, Capabilities: description().Capabilities, MissingImage: "agcluster-no-such-image:latest",
+		Say: func(ctx context.Context, ep sdk.Endpoint, line string) error {
+			_, _, err := callAgent(ctx, ep, "/say", testToken, strings.NewReader(line))
+			return err
+		},
 	}
 }
 

@@ -111,7 +111,7 @@ func TestLogs(t *testing.T) {
 	box := create(t, p, request("logs"))
 	say := func(text string) {
 		t.Helper()
-		if _, _, err := callAgent(t.Context(), box.Endpoint, "/say", testToken, strings.NewReader(text)); err != nil {
+		if _, _, err := callAgent(t.Context(), box.Endpoint, "/say?twice", testToken, strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -58,7 +58,9 @@ func serve() error {
 	mux.HandleFunc("POST /say", func(_ http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		fmt.Fprintln(os.Stdout, string(text))
-		fmt.Fprintln(os.Stderr, "agent: said", len(text))
+		if r.URL.Query().Has("twice") {
+			fmt.Fprintln(os.Stderr, "agent: said", len(text))
+		}
 	})
 	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()
