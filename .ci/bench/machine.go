@@ -30,7 +30,7 @@ func describeMachine(ctx context.Context) machine {
 		Version: said(ctx, "git", "describe", "--tags", "--always", "--dirty"), Provider: os.Getenv("AGCLUSTER_BENCH_PROVIDER"),
 	}
 	if m.Provider == "" {
-		m.Provider = "local"
+		m.Provider = "docker"
 	}
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		m.Load = strings.Join(strings.Fields(string(load))[:3], " ")
