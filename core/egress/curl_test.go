@@ -15,7 +15,7 @@ import (
 // The contract is what real clients make of it.
 func TestCurl(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
+		t.Fatal("curl is not installed; make test installs it")
 	}
 	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "fine") })
 	plain, secure := httptest.NewServer(answer), httptest.NewTLSServer(answer)
