@@ -94,7 +94,7 @@ func validateEnvName(name string) error {
 	switch name {
 	case "":
 		return errors.New("env has an empty name")
-	case "AGCLUSTER_LISTEN", "AGCLUSTER_TOKEN_FD", "AGCLUSTER_TOKEN":
+	case "AGCLUSTER_LISTEN", "AGCLUSTER_TOKEN_FD", "AGCLUSTER_TOKEN", "AGCLUSTER_DISK_LIMIT":
 		return fmt.Errorf("env.%s is set by the provider", name)
 	}
 	for i, r := range name {
