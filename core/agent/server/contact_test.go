@@ -25,9 +25,13 @@ func TestARequestNowAndThenIsEnough(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		go func() {
-			for ctx.Err() == nil {
+			for {
 				c.begin()()
-				time.Sleep(50 * time.Second)
+				select {
+				case <-time.After(50 * time.Second):
+				case <-ctx.Done():
+					return
+				}
 			}
 		}()
 		if c.lost(ctx, time.Minute) {
