@@ -37,6 +37,14 @@ bench: deps build ## Measure the figures of .ci/bench (ONLY=NAME: one; AGCLUSTER
 	@[ "$${AGCLUSTER_BENCH_PROVIDER:-docker}" != docker ] || { .ci/dockerd && .ci/images full; }
 	@go run ./.ci/bench $(ONLY)
 
+.PHONY: web
+web: ## Build the dashboard anew into web/dist, which is checked in and embedded.
+	@.ci/web build
+
+.PHONY: shots
+shots: deps build ## Write screenshots of every page of the dashboard to build/shots.
+	@.ci/web shots
+
 .PHONY: gen
 gen: tools ## Generate code and openapi.yaml anew.
 	.ci/gen

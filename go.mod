@@ -2,6 +2,8 @@ module github.com/agcluster/agcluster
 
 go 1.26.0
 
+ignore ./web/node_modules
+
 require (
 	github.com/charmbracelet/x/ansi v0.11.9
 	github.com/coder/websocket v1.8.15

@@ -6,6 +6,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
 	"time"
 
@@ -77,6 +78,8 @@ type Deps struct {
 	Status   Status
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
+	// Dashboard is the production build of web/; nil serves none.
+	Dashboard fs.FS
 }
 
 // API is the HTTP API. It is safe for concurrent use.
@@ -123,7 +126,11 @@ func New(cfg Config, deps Deps, log *zap.Logger) (*API, http.Handler) {
 	page := v5emb.New("AgCluster", "/openapi.json", "/docs/")
 	mux.Handle("/docs/*", page)
 	mux.Handle("/docs", http.RedirectHandler("/docs/", http.StatusMovedPermanently))
+	pages := newDashboard(deps.Dashboard)
 	mux.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		if pages.serve(w, r) {
+			return
+		}
 		writeProblem(w, http.StatusNotFound, "there is no such page: "+r.Method+" "+clip(r.URL.Path))
 	})
 	mux.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {

@@ -33,6 +33,7 @@ import (
 	"github.com/agcluster/agcluster/core/store"
 	"github.com/agcluster/agcluster/core/telemetry"
 	"github.com/agcluster/agcluster/core/workspace"
+	"github.com/agcluster/agcluster/web"
 	"github.com/agcluster/agcluster/plugins/sdk"
 	"github.com/agcluster/agcluster/presets"
 )
@@ -197,12 +198,16 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	}
 	h.presets = catalog
 	files := workspace.New(workspace.Config{}, opener{h}, guard.NewFiles(g, h.sessions), h.plugins, h.log.Named("workspace"))
+	pages, err := web.Files()
+	if err != nil {
+		return fmt.Errorf("opening the dashboard: %w", err)
+	}
 	c := h.cfg
 	_, handler := api.New(api.Config{
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
 	}, api.Deps{
 		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
-		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")),
+		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")), Dashboard: pages,
 	}, h.log.Named("api"))
 	h.server = &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
