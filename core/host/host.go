@@ -33,9 +33,9 @@ import (
 	"github.com/agcluster/agcluster/core/store"
 	"github.com/agcluster/agcluster/core/telemetry"
 	"github.com/agcluster/agcluster/core/workspace"
-	"github.com/agcluster/agcluster/web"
 	"github.com/agcluster/agcluster/plugins/sdk"
 	"github.com/agcluster/agcluster/presets"
+	"github.com/agcluster/agcluster/web"
 )
 
 // Host is a running host. It is made by Start and must be closed.

@@ -108,11 +108,13 @@ type ModuleInfo struct {
 
 // Runtime holds the loaded modules. It is safe for concurrent use once loading is done.
 type Runtime struct {
-	cfg     Config
-	log     *zap.Logger
-	wasm    wazero.Runtime
-	cache   wazero.CompilationCache
-	modules map[string]*Module
+	cfg Config
+	log *zap.Logger
+	// metered runs modules that count what they do and stop by themselves; watched stops any module at a deadline, and is many times
+	// as slow.
+	metered, watched wazero.Runtime
+	cache            wazero.CompilationCache
+	modules          map[string]*Module
 	// waking counts the modules that are made ready in the background.
 	waking sync.WaitGroup
 }
@@ -135,38 +137,46 @@ func New(ctx context.Context, cfg Config, log *zap.Logger) (*Runtime, error) {
 			return nil, fmt.Errorf("opening the cache of compiled policies: %w", err)
 		}
 	}
-	// CloseOnContextDone is what stops a loop; without it, one would freeze the whole host at the next garbage collection.
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
-		WithCompilationCache(cache).WithMemoryLimitPages(cfg.MemoryPages).WithCloseOnContextDone(true))
-	// What Go's runtime needs of WASI. wazero gives a module no file, socket, argument or variable; see instantiate for the rest.
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing WASI: %w", err), r.Close(ctx), cache.Close(ctx))
+	r := &Runtime{cfg: cfg, log: log, cache: cache, modules: map[string]*Module{}}
+	common := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(cfg.MemoryPages)
+	r.metered = wazero.NewRuntimeWithConfig(ctx, common)
+	// CloseOnContextDone is what stops a loop; without it or fuel, one would freeze the whole host at the next garbage collection.
+	r.watched = wazero.NewRuntimeWithConfig(ctx, common.WithCloseOnContextDone(true))
+	for _, wasm := range []wazero.Runtime{r.metered, r.watched} {
+		// What Go's runtime needs of WASI. wazero gives a module no file, socket, argument or variable; see instantiate for the rest.
+		if _, err := wasi_snapshot_preview1.Instantiate(ctx, wasm); err != nil {
+			return nil, errors.Join(fmt.Errorf("preparing WASI: %w", err), r.Close(ctx))
+		}
 	}
-	return &Runtime{cfg: cfg, log: log, wasm: r, cache: cache, modules: map[string]*Module{}}, nil
+	return r, nil
 }
 
 // Close ends all instances. It is safe to call twice.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.waking.Wait()
 	for _, m := range r.modules {
-		m.rest.close()
+		for _, e := range m.engines {
+			e.rest.close()
+		}
 	}
-	return errors.Join(r.wasm.Close(ctx), r.cache.Close(ctx))
+	return errors.Join(r.metered.Close(ctx), r.watched.Close(ctx), r.cache.Close(ctx))
 }
 
 // Expect makes the modules that rest ready in the background: somebody is about to ask. It must not be called after Close.
 func (r *Runtime) Expect() {
 	for _, m := range r.modules {
-		if !m.rest.resting() {
+		// The first engine answers nearly every question.
+		rest := m.engines[0].rest
+		if !rest.resting() {
 			continue
 		}
 		r.waking.Go(func() {
-			if _, err := m.rest.wake(context.Background()); err != nil {
+			if _, err := rest.wake(context.Background()); err != nil {
 				// Whoever asks will be told.
 				r.log.Warn("waking a policy", zap.String("policy", m.info.Name), zap.Error(err))
 				return
 			}
-			m.rest.settle(restAfter)
+			rest.settle(restAfter)
 		})
 	}
 }

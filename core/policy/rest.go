@@ -18,7 +18,8 @@ const restAfter = 10 * time.Minute
 // after a while without a question it goes, and comes back from the cache of compiled modules with the next one. It is safe for
 // concurrent use.
 type rest struct {
-	runtime *Runtime
+	wasm wazero.Runtime
+	log  *zap.Logger
 	// code is the module, packed.
 	code []byte
 	// release closes what was made of the compiled module.
@@ -31,8 +32,8 @@ type rest struct {
 	closed   bool
 }
 
-func newRest(r *Runtime, code []byte, release func(context.Context)) *rest {
-	return &rest{runtime: r, code: s2.EncodeBetter(nil, code), release: release}
+func newRest(wasm wazero.Runtime, log *zap.Logger, code []byte, release func(context.Context)) *rest {
+	return &rest{wasm: wasm, log: log, code: s2.EncodeBetter(nil, code), release: release}
 }
 
 // wake returns the compiled module, which stays until settle is called as often. Whoever else wants it meanwhile waits: compiling it
@@ -46,7 +47,7 @@ func (r *rest) wake(ctx context.Context) (wazero.CompiledModule, error) {
 			return nil, fmt.Errorf("unpacking it: %w", err)
 		}
 		// The caller may give up, the next one would have to begin anew.
-		if r.compiled, err = r.runtime.wasm.CompileModule(context.WithoutCancel(ctx), code); err != nil {
+		if r.compiled, err = r.wasm.CompileModule(context.WithoutCancel(ctx), code); err != nil {
 			r.compiled = nil
 			return nil, fmt.Errorf("compiling it: %w", err)
 		}
@@ -96,7 +97,7 @@ func (r *rest) drop() {
 	ctx := context.Background()
 	r.release(ctx)
 	if err := r.compiled.Close(ctx); err != nil {
-		r.runtime.log.Warn("putting a policy to rest", zap.Error(err))
+		r.log.Warn("putting a policy to rest", zap.Error(err))
 	}
 	r.compiled = nil
 }

@@ -14,8 +14,8 @@ func TestWhoIsExpectedFindsModulesReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := &Module{rest: newRest(runtime, []byte("\x00asm\x01\x00\x00\x00"), func(context.Context) {})}
-	bad := &Module{rest: newRest(runtime, []byte("no module"), func(context.Context) {})}
+	good := &Module{engines: []*engine{{rest: newRest(runtime.metered, runtime.log, []byte("\x00asm\x01\x00\x00\x00"), func(context.Context) {})}}}
+	bad := &Module{engines: []*engine{{rest: newRest(runtime.metered, runtime.log, []byte("no module"), func(context.Context) {})}}}
 	runtime.modules["good"], runtime.modules["bad"] = good, bad
 	runtime.Expect()
 	runtime.Expect()
@@ -40,7 +40,7 @@ func TestAModuleRestsOnceNobodyHasAskedForAWhile(t *testing.T) {
 			}
 		}()
 		cleared := 0
-		r := newRest(runtime, []byte("\x00asm\x01\x00\x00\x00"), func(context.Context) { cleared++ })
+		r := newRest(runtime.metered, runtime.log, []byte("\x00asm\x01\x00\x00\x00"), func(context.Context) { cleared++ })
 		defer r.close()
 		wake := func() {
 			t.Helper()

@@ -168,7 +168,7 @@ func isOverLimit(limit string) func(error) bool {
 
 func TestTheGateHearsBatchesWithRunningTotals(t *testing.T) {
 	b := newBox(nil)
-	for i := range 500 {
+	for i := range 125 {
 		b.put(fmt.Sprintf("f%04d", i), "xy")
 	}
 	r := start(t, b, Config{}, exporter(plain))
@@ -179,7 +179,7 @@ func TestTheGateHearsBatchesWithRunningTotals(t *testing.T) {
 	for _, b := range r.gates.batches {
 		got = append(got, fmt.Sprintf("%s %d %d %d %v", b.Op, len(b.Entries), b.EntriesBefore, b.BytesBefore, b.BytesOut > 0))
 	}
-	want := "[export 200 0 0 false export 200 200 400 false export 100 400 800 false export 0 500 1000 true]"
+	want := "[export 50 0 0 false export 50 50 100 false export 25 100 200 false export 0 125 250 true]"
 	if fmt.Sprint(got) != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
