@@ -295,7 +295,7 @@ func TestReadGivesWhatWasPromised(t *testing.T) {
 	if _, _, err := serve("").Read(t.Context(), "f", ReadOptions{Offset: -1}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("%v", err)
 	}
-	if err := serve("").Write(t.Context(), "f", -1, nil, WriteOptions{}); !errors.Is(err, ErrInvalid) {
+	if _, err := serve("").Write(t.Context(), "f", -1, nil, WriteOptions{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }

@@ -19,7 +19,10 @@ func foldFilePath(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		encoded, download := strings.CutSuffix(encoded, "/download")
+		download := false
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			encoded, download = strings.CutSuffix(encoded, "/download")
+		}
 		path, err := url.PathUnescape(encoded)
 		if err != nil {
 			writeProblem(w, http.StatusBadRequest, "the path is not percent-encoded as it should be")

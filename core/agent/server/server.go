@@ -134,6 +134,8 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/files":            s.readFile,
 		"PUT /v1/files":            s.writeFile,
 		"DELETE /v1/files":         s.deleteFile,
+		"POST /v1/move":            s.moveFile,
+		"POST /v1/folders":         s.makeFolder,
 		"GET /v1/stat":             s.stat,
 		"GET /v1/tree":             s.tree,
 		"POST /v1/archive":         s.archive,
