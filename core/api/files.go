@@ -23,6 +23,7 @@ import (
 type Files interface {
 	Shelf
 	Editor
+	Comparer
 }
 
 // Shelf shows files, takes them in and lets them out.

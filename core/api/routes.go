@@ -57,6 +57,8 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/files/{session_id}", "list-files", files, owner, "The tree of the workspace", handle(a.tree)},
 		{http.MethodGet, "/api/files/{session_id}/{path}", "preview-file", files, owner, "Preview a file", streams(a.preview, previewAnswers)},
 		{http.MethodGet, "/api/files/{session_id}/{path}/download", "download-file", files, owner, "Download a file", streams(a.download, bytesAnswers)},
+		{http.MethodGet, "/api/files/{session_id}/changes", "list-changes", files, owner, "What has changed since a moment", handle(a.changes)},
+		{http.MethodGet, "/api/files/{session_id}/changes/{path}", "get-change", files, owner, "How a file has changed since a moment", handle(a.change)},
 		{http.MethodPut, "/api/files/{session_id}/{path}", "write-file", files, owner, "Write a file", streams(a.write, writeAnswers)},
 		{http.MethodDelete, "/api/files/{session_id}/{path}", "delete-file", files, owner, "Delete a file or folder", handle(a.deleteFile)},
 		{http.MethodPost, "/api/files/{session_id}/move", "move-file", files, owner, "Move or rename a file or folder", handle(a.move)},
@@ -127,7 +129,7 @@ func failures(id string) []int {
 		return []int{http.StatusNotAcceptable, http.StatusNotImplemented, http.StatusServiceUnavailable}
 	case "stop-session", "list-files":
 		return []int{http.StatusServiceUnavailable}
-	case "preview-file", "download-file":
+	case "preview-file", "download-file", "list-changes", "get-change":
 		return []int{http.StatusBadRequest, http.StatusServiceUnavailable}
 	case "write-file":
 		return []int{
@@ -172,6 +174,12 @@ func details(id string) string {
 			"encoded (`folder%2Fdownload`)."
 	case "download-file":
 		return "The file as an attachment. Ranges are supported."
+	case "list-changes":
+		return "Compared with how the workspace was when the session was launched, when its last turn began, or when turn N did: 404 when that is " +
+			"not kept any more. At most 2,000 changes are told, those of .git, node_modules and the like last; folders are not. A file called " +
+			"`changes` is previewed without `since`."
+	case "get-change":
+		return "Both texts, each up to 1 MiB. A link's text is what it points to. A file of a folder called `changes` is previewed without `since`."
 	case "write-file":
 		return "The body is the file, at most 50 MiB. It is put in place at once and keeps the permissions of a file that it replaces; a link " +
 			"that stays in the workspace is followed, missing folders are made. With `If-Match` and the ETag of a preview, download or write, " +

@@ -44,7 +44,11 @@ type box struct {
 	// beforeArchive and beforeRead are the agent at work.
 	beforeArchive, beforeRead func()
 	writeErr                  map[string]error
-	cut                       int64
+	// changes and change are what a comparison says.
+	changes   agent.ChangeList
+	change    agent.FileChange
+	changeErr error
+	cut       int64
 }
 
 var (
@@ -235,6 +239,22 @@ func (b *box) Move(_ context.Context, from, to string, overwrite bool) error {
 		delete(b.items, p)
 	}
 	return nil
+}
+
+// Changes implements Comparer.
+func (b *box) Changes(_ context.Context, since string) (agent.ChangeList, error) {
+	list := b.changes
+	if list.Since == "" {
+		list.Since = since
+	}
+	return list, b.changeErr
+}
+
+// Change implements Comparer.
+func (b *box) Change(_ context.Context, p, _ string) (agent.FileChange, error) {
+	c := b.change
+	c.Path = p
+	return c, b.changeErr
 }
 
 // MakeFolder implements Writer.

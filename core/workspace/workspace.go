@@ -41,10 +41,19 @@ type Writer interface {
 	MakeFolder(ctx context.Context, path string) error
 }
 
+// Comparer tells how a sandbox's files differ from what they were at a moment: launch, turn (when the last began) or turn:N; *agent.Client is
+// one. See Reader.
+type Comparer interface {
+	Changes(ctx context.Context, since string) (agent.ChangeList, error)
+	// Change goes through no link, and shows a link itself.
+	Change(ctx context.Context, path, since string) (agent.FileChange, error)
+}
+
 // Files are the files of one sandbox.
 type Files interface {
 	Reader
 	Writer
+	Comparer
 }
 
 var _ Files = (*agent.Client)(nil)

@@ -41,6 +41,8 @@ type storage struct {
 	log     *zap.Logger
 	// slot is held by who counts.
 	slot chan struct{}
+	// own is what of it the agent server takes for itself, which is not the agent's to answer for; nil is nothing.
+	own func() int64
 
 	mu   sync.Mutex
 	used int64
@@ -165,6 +167,9 @@ func (s *storage) walk(ctx context.Context) (int64, error) {
 		if err := t.folder(ctx, dir, 0); err != nil {
 			return 0, err
 		}
+	}
+	if s.own != nil {
+		return max(t.bytes-s.own(), 0), nil
 	}
 	return t.bytes, nil
 }
