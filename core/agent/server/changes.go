@@ -122,7 +122,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	change, err := s.baseline.Show(name, r.URL.Query().Get("since"))
+	change, err := s.baseline.Show(r.Context(), name, r.URL.Query().Get("since"))
 	if err != nil {
 		return err
 	}

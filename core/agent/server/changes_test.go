@@ -189,8 +189,9 @@ func TestChangesSurviveTheSandbox(t *testing.T) {
 	r = r.again(t)
 	// A file that was changed while nobody looked.
 	file(t, r, "kept", "KEPT")
-	r.configure(t)
+	// It is asked before its agent is started.
 	want(t, r, "launch", `added "f" +1 -0`, `modified "kept" +1 -1`)
+	r.configure(t)
 	want(t, r, "turn", `modified "f" +1 -1`, `modified "kept" +1 -1`)
 	if c, err := r.client.Change(within(t), "f", "turn"); err != nil || string(c.Before) != "one\n" || string(c.After) != "two\n" {
 		t.Errorf("%+v %v", c, err)

@@ -106,16 +106,11 @@ func (k *Keeper) Launch(ctx context.Context) error { return k.moment(ctx, 0) }
 func (k *Keeper) Turn(ctx context.Context, turn int64) error { return k.moment(ctx, turn) }
 
 func (k *Keeper) moment(ctx context.Context, turn int64) error {
-	select {
-	case k.slot <- struct{}{}:
-		defer func() { <-k.slot }()
-	case <-ctx.Done():
-		return ctx.Err()
+	free, err := k.open(ctx)
+	if err != nil {
+		return err
 	}
-	if k.shelf == nil {
-		k.shelf = openShelf(k.cfg, k.log)
-		k.publish(k.shelf.load())
-	}
+	defer free()
 	for _, n := range []int64{0, turn} {
 		if p := k.now(); p != nil && n <= p.newest().turn {
 			continue
@@ -125,6 +120,20 @@ func (k *Keeper) moment(ctx context.Context, turn int64) error {
 		}
 	}
 	return nil
+}
+
+// open takes the slot, and reads what an earlier sandbox has kept when nobody has yet.
+func (k *Keeper) open(ctx context.Context) (free func(), err error) {
+	select {
+	case k.slot <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if k.shelf == nil {
+		k.shelf = openShelf(k.cfg, k.log)
+		k.publish(k.shelf.load())
+	}
+	return func() { <-k.slot }, nil
 }
 
 func (k *Keeper) now() *past {

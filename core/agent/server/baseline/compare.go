@@ -44,10 +44,18 @@ type comparison struct {
 	bytes       int64
 }
 
-func (k *Keeper) compare(since string) (*comparison, string, error) {
+func (k *Keeper) compare(ctx context.Context, since string) (*comparison, string, error) {
 	p := k.now()
 	if p == nil {
-		return nil, "", errNothing
+		// A sandbox that was woken for this very question: its agent has not started.
+		free, err := k.open(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		free()
+		if p = k.now(); p == nil {
+			return nil, "", errNothing
+		}
 	}
 	i, name, err := p.find(since)
 	if err != nil {
@@ -59,7 +67,7 @@ func (k *Keeper) compare(since string) (*comparison, string, error) {
 // List tells which files differ from a moment: launch, turn (the newest) or turn:N. Folders by themselves are not told. What tools fill
 // (see bulk) comes last, so that it is what a list over its bound leaves out.
 func (k *Keeper) List(ctx context.Context, since string) (agent.ChangeList, error) {
-	c, name, err := k.compare(since)
+	c, name, err := k.compare(ctx, since)
 	if err != nil {
 		return agent.ChangeList{}, err
 	}
@@ -265,8 +273,8 @@ func (s *side) read(f *File) {
 
 // Show tells how one file differs from a moment. A content that is no text, was not kept or is larger than MaxText is not shown, and the
 // answer says which. It fails with agent.ErrNotFound when there is no such file on either side.
-func (k *Keeper) Show(path, since string) (agent.FileChange, error) {
-	c, _, err := k.compare(since)
+func (k *Keeper) Show(ctx context.Context, path, since string) (agent.FileChange, error) {
+	c, _, err := k.compare(ctx, since)
 	if err != nil {
 		return agent.FileChange{}, err
 	}
