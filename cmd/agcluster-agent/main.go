@@ -154,7 +154,7 @@ func build(token string, files *server.Workspace, log *zap.Logger) (*server.Serv
 	}, log.Named("claude"))
 	srv, err := server.New(server.Config{
 		Token: token, Version: version, AskTimeout: ask, DiskLimit: limit,
-		Folders: []string{env("AGCLUSTER_WORKSPACE", "/workspace"), kept(os.Getenv("HOME"), os.Getenv("CLAUDE_CONFIG_DIR"))},
+		Folders:  []string{env("AGCLUSTER_WORKSPACE", "/workspace"), kept(os.Getenv("HOME"), os.Getenv("CLAUDE_CONFIG_DIR"))},
 		StateDir: filepath.Join(cliDir(os.Getenv("HOME"), os.Getenv("CLAUDE_CONFIG_DIR")), "agcluster", "baseline"),
 	}, driver, files, tunnel, log)
 	if err != nil {

@@ -340,8 +340,10 @@ func TestAHostileWorkspaceIsCompared(t *testing.T) {
 func TestABaselineCostsNoStorageOfTheAgents(t *testing.T) {
 	var state string
 	r := newRig(t, nil, func(c *Config) {
+		// As it is in a sandbox: the folder is below another that is counted.
+		c.StateDir = filepath.Join(c.StateDir, "below")
 		state = c.StateDir
-		c.DiskLimit, c.Folders = 64<<20, []string{filepath.Join(filepath.Dir(c.StateDir), "workspace"), filepath.Dir(c.StateDir) + "/state"}
+		c.DiskLimit, c.Folders = 64<<20, []string{filepath.Join(filepath.Dir(filepath.Dir(state)), "workspace"), filepath.Dir(state)}
 	})
 	text := strings.Repeat("a line of text\n", 1<<16)
 	file(t, r, "f", text)
@@ -351,9 +353,36 @@ func TestABaselineCostsNoStorageOfTheAgents(t *testing.T) {
 	if err != nil || kept.Size() < int64(len(text)) {
 		t.Fatalf("%+v %v", kept, err)
 	}
-	u, err := r.client.Usage(within(t))
-	if err != nil || u.DiskBytes < int64(len(text)) || u.DiskBytes > int64(len(text))+64<<10 {
-		t.Errorf("%d are counted, the file has %d (%v)", u.DiskBytes, len(text), err)
+	// What the agent puts there is.
+	for _, more := range []int64{0, 1 << 20} {
+		if err := os.WriteFile(filepath.Join(state, "agents"), []byte(text[:more*int64(len(text))>>20]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.server.storage.count(within(t))
+		used, want := r.server.storage.now().Used, int64(len(text))+more*int64(len(text))>>20
+		if used < want || used > want+128<<10 {
+			t.Errorf("%d are counted, want %d", used, want)
+		}
+	}
+}
+
+// TestAFolderOfBaselinesThatIsMovedIsCounted: it hides nothing.
+func TestAFolderOfBaselinesThatIsMovedIsCounted(t *testing.T) {
+	var state string
+	r := newRig(t, nil, func(c *Config) {
+		c.DiskLimit, c.Folders = 64<<20, []string{filepath.Join(filepath.Dir(c.StateDir), "workspace"), c.StateDir}
+		c.StateDir = filepath.Join(c.StateDir, "below")
+		state = c.StateDir
+	})
+	text := strings.Repeat("a line of text\n", 1<<16)
+	file(t, r, "f", text)
+	r.configure(t)
+	if err := errors.Join(os.Rename(state, state+"-moved"), os.Symlink(state+"-moved", state)); err != nil {
+		t.Fatal(err)
+	}
+	r.server.storage.count(within(t))
+	if used := r.server.storage.now().Used; used < 2*int64(len(text)) {
+		t.Errorf("%d are counted", used)
 	}
 }
 

@@ -128,7 +128,7 @@ func New(cfg Config, driver Driver, files *Workspace, tunnel *Tunnel, log *zap.L
 			budget = min(budget, cfg.DiskLimit/baselineShare)
 		}
 		s.baseline = baseline.New(baseline.Config{Dir: cfg.StateDir, Budget: budget}, compared{s.files}, log.Named("baseline"))
-		s.storage.own = s.baseline.Stored
+		s.storage.ownDir, s.storage.own = cfg.StateDir, s.baseline.Stored
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{

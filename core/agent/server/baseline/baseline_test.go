@@ -41,18 +41,18 @@ func newForest(t testing.TB) *forest {
 // put makes a file, or writes another content to it.
 func (f *forest) put(t testing.TB, path, content string) {
 	t.Helper()
-	real := filepath.Join(f.dir, strconv.Itoa(len(f.files)))
+	at := filepath.Join(f.dir, strconv.Itoa(len(f.files)))
 	if old := f.files[path]; old != nil {
-		real = filepath.Join(f.dir, strconv.FormatUint(old.Inode, 10))
+		at = filepath.Join(f.dir, strconv.FormatUint(old.Inode, 10))
 	}
-	n, err := strconv.ParseUint(filepath.Base(real), 10, 64)
-	if err := errors.Join(err, os.WriteFile(real, []byte(content), 0o600)); err != nil {
+	n, err := strconv.ParseUint(filepath.Base(at), 10, 64)
+	if err := errors.Join(err, os.WriteFile(at, []byte(content), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	f.clock += int64(time.Second)
 	f.files[path] = &File{
 		Path: path, Kind: agent.EntryFile, Size: int64(len(content)), Inode: n, Modified: f.clock, Changed: f.clock,
-		Open: func() (*os.File, error) { f.opened++; return os.Open(real) },
+		Open: func() (*os.File, error) { f.opened++; return os.Open(at) },
 	}
 }
 

@@ -41,11 +41,9 @@ func openPack(root *os.Root, budget int64) (*pack, error) {
 	p := &pack{root: root, file: f, budget: budget, index: map[sum]span{}}
 	end := min(info.Size(), budget)
 	for head := make([]byte, headSize); p.written+headSize <= end; {
-		if _, err := f.ReadAt(head, p.written); err != nil {
-			break
-		}
+		n, _ := f.ReadAt(head, p.written) // what can't be read ends it, as half a content does
 		size := int64(binary.BigEndian.Uint32(head[sha256.Size:]))
-		if size > MaxText || p.written+headSize+size > end {
+		if n < headSize || size > MaxText || p.written+headSize+size > end {
 			break
 		}
 		p.index[sum(head)] = span{p.written + headSize, size}

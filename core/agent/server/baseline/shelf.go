@@ -159,7 +159,7 @@ func (s *shelf) turns() ([]int64, error) {
 	// The agent may have put any number in there.
 	names, err := dir.Readdirnames(4 * maxMoments)
 	if len(names) == 0 {
-		return nil, nil //nolint:nilerr // empty
+		return nil, nil // empty
 	}
 	var turns []int64
 	for _, name := range names {
