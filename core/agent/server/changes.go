@@ -103,9 +103,28 @@ func facts(f *found) *baseline.File {
 
 var errNoBaseline = fmt.Errorf("%w: this agent server keeps no baselines", errUnavailable)
 
-func (s *Server) changes(w http.ResponseWriter, r *http.Request) error {
+// remembered waits until a turn that has just begun can be compared with.
+func (s *Server) remembered(ctx context.Context) error {
 	if s.baseline == nil {
 		return errNoBaseline
+	}
+	s.mu.Lock()
+	t := s.turn
+	s.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	select {
+	case <-t.remembered:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Server) changes(w http.ResponseWriter, r *http.Request) error {
+	if err := s.remembered(r.Context()); err != nil {
+		return err
 	}
 	list, err := s.baseline.List(r.Context(), r.URL.Query().Get("since"))
 	if err != nil {
@@ -115,8 +134,8 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) change(w http.ResponseWriter, r *http.Request) error {
-	if s.baseline == nil {
-		return errNoBaseline
+	if err := s.remembered(r.Context()); err != nil {
+		return err
 	}
 	name, err := cleanFile(r.URL.Query().Get("path"))
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -205,12 +207,13 @@ func TestChangesSurviveTheSandbox(t *testing.T) {
 type slowTree struct {
 	compared
 
+	once        *sync.Once
 	began, goOn chan struct{}
 }
 
 // Walk implements baseline.Tree.
 func (s slowTree) Walk(ctx context.Context, fn func(*baseline.File) error) ([]string, error) {
-	close(s.began)
+	s.once.Do(func() { close(s.began) })
 	<-s.goOn
 	return s.compared.Walk(ctx, fn)
 }
@@ -235,7 +238,7 @@ func TestNoToolRunsBeforeTheWorkspaceIsRemembered(t *testing.T) {
 	}
 	r.configure(t)
 	// The look at the launch is over; the one of the turn stands still until it is let go.
-	slow := slowTree{compared{r.server.files}, make(chan struct{}), make(chan struct{})}
+	slow := slowTree{compared{r.server.files}, &sync.Once{}, make(chan struct{}), make(chan struct{})}
 	r.server.baseline.Close()
 	r.server.baseline = newKeeper(filepath.Join(filepath.Dir(r.dir), "state"), slow, zaptest.NewLogger(t))
 	frames := make(chan agent.Frame, 8)
@@ -255,8 +258,17 @@ func TestNoToolRunsBeforeTheWorkspaceIsRemembered(t *testing.T) {
 		t.Fatalf("a frame before the workspace was remembered: %+v", f)
 	default:
 	}
+	// Nobody is told of the turn before by mistake.
+	told := make(chan string, 1)
+	go func() {
+		list, err := r.client.Changes(within(t), "turn")
+		told <- fmt.Sprint(list.Since, err)
+	}()
 	allowed.Store(true)
 	close(slow.goOn)
+	if since := receive(t, "list", told); since != "turn:1<nil>" {
+		t.Errorf("since %s", since)
+	}
 	f := receive(t, "ask", frames)
 	if f.Ask == nil {
 		t.Fatalf("%+v", f)
@@ -334,6 +346,56 @@ func TestAHostileWorkspaceIsCompared(t *testing.T) {
 	if c, err := r.client.Change(within(t), "large", "launch"); err != nil || !c.Truncated || c.Binary || c.After != nil {
 		t.Errorf("%+v %v", c, err)
 	}
+}
+
+// TestAWorkspaceIsComparedWhileItChanges: files become folders, links and pipes under the look.
+func TestAWorkspaceIsComparedWhileItChanges(t *testing.T) {
+	r := newRig(t, nil, nil)
+	for i := range 50 {
+		file(t, r, fmt.Sprintf("d%d/f", i%5)+strconv.Itoa(i), "x")
+	}
+	file(t, r, "still", "as it was\n")
+	r.configure(t)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			path := filepath.Join(r.dir, fmt.Sprintf("d%d/f%d", i%5, i%50))
+			os.RemoveAll(path) //nolint:errcheck // whatever succeeds is a change
+			switch i % 4 {
+			case 0:
+				syscall.Mkfifo(path, 0o644) //nolint:errcheck // as above
+			case 1:
+				os.Symlink("/etc/passwd", path) //nolint:errcheck // as above
+			case 2:
+				os.Mkdir(path, 0o755) //nolint:errcheck // as above
+			default:
+				os.WriteFile(path, []byte(strings.Repeat("y", i%3000)), 0o644) //nolint:errcheck // as above
+			}
+		}
+	}()
+	file(t, r, "still", "as it is\n")
+	for turn := int64(1); turn <= 20; turn++ {
+		if err := r.server.baseline.Turn(within(t), turn); err != nil {
+			t.Error(err)
+		}
+		got, _ := changed(t, r, "launch")
+		if !strings.Contains(got, `modified "still" +1 -1`) || strings.Contains(got, "root:") {
+			t.Errorf("turn %d: %s", turn, got)
+		}
+		for _, path := range []string{"d0/f0", "d1/f1", "d2/f2"} {
+			if c, err := r.client.Change(within(t), path, "launch"); err == nil && strings.Contains(string(c.After), "root:") {
+				t.Errorf("%+v", c)
+			}
+		}
+	}
+	close(stop)
+	receive(t, "end", stopped)
 }
 
 // TestABaselineCostsNoStorageOfTheAgents: what the agent server keeps for itself is not counted.
