@@ -154,7 +154,8 @@ func build(token string, files *server.Workspace, log *zap.Logger) (*server.Serv
 	}, log.Named("claude"))
 	srv, err := server.New(server.Config{
 		Token: token, Version: version, AskTimeout: ask, DiskLimit: limit,
-		Folders: []string{env("AGCLUSTER_WORKSPACE", "/workspace"), kept(os.Getenv("HOME"), os.Getenv("CLAUDE_CONFIG_DIR"))},
+		Folders:  []string{env("AGCLUSTER_WORKSPACE", "/workspace"), kept(os.Getenv("HOME"), os.Getenv("CLAUDE_CONFIG_DIR"))},
+		StateDir: filepath.Join(cliDir(os.Getenv("HOME"), os.Getenv("CLAUDE_CONFIG_DIR")), "agcluster", "baseline"),
 	}, driver, files, tunnel, log)
 	if err != nil {
 		tunnel.Close()
@@ -263,9 +264,7 @@ func diskLimit(text string) (int64, error) {
 
 // kept is the folder that is counted besides the workspace: the CLI's, or all of home where that is kept on the same disk.
 func kept(home, cli string) string {
-	if cli == "" {
-		cli = filepath.Join(home, ".claude")
-	}
+	cli = cliDir(home, cli)
 	var all, own unix.Stat_t
 	if home == "" || !strings.HasPrefix(cli, home+"/") || unix.Stat(home, &all) != nil {
 		return cli
@@ -275,6 +274,14 @@ func kept(home, cli string) string {
 		return cli
 	}
 	return home
+}
+
+// cliDir is the CLI's folder, which every provider keeps when a sandbox ends: the transcripts are in it.
+func cliDir(home, cli string) string {
+	if cli != "" {
+		return cli
+	}
+	return filepath.Join(home, ".claude")
 }
 
 // passed is the environment of the agent: ours without what was meant for us.

@@ -359,7 +359,8 @@ func TestAFullDiskIsSaidSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	write := func(size int64) error {
-		return s.client.Write(within(t), "f", size, io.LimitReader(zeros{}, size), agent.WriteOptions{Overwrite: true})
+		_, err := s.client.Write(within(t), "f", size, io.LimitReader(zeros{}, size), agent.WriteOptions{Overwrite: true})
+		return err
 	}
 	if err := write(4 << 20); !errors.Is(err, agent.ErrTooLarge) || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("%v", err)

@@ -167,12 +167,17 @@ func (c *Client) json(ctx context.Context, method, path string, query url.Values
 	if out == nil {
 		return nil
 	}
-	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	return decode(res, maxAnswer, out)
+}
+
+// decode reads a JSON answer of at most limit bytes.
+func decode(res *http.Response, limit int64, out any) error {
+	b, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
 	if err != nil {
 		return fmt.Errorf("reading the agent server's answer: %w", gone(err))
 	}
-	if len(b) > maxAnswer {
-		return fmt.Errorf("reading the agent server's answer: %w: over %d bytes", ErrProtocol, maxAnswer)
+	if int64(len(b)) > limit {
+		return fmt.Errorf("reading the agent server's answer: %w: over %d bytes", ErrProtocol, limit)
 	}
 	if err := json.Unmarshal(b, out); err != nil {
 		return fmt.Errorf("reading the agent server's answer: %w: %w", ErrProtocol, err)

@@ -295,7 +295,7 @@ func TestReadGivesWhatWasPromised(t *testing.T) {
 	if _, _, err := serve("").Read(t.Context(), "f", ReadOptions{Offset: -1}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("%v", err)
 	}
-	if err := serve("").Write(t.Context(), "f", -1, nil, WriteOptions{}); !errors.Is(err, ErrInvalid) {
+	if _, err := serve("").Write(t.Context(), "f", -1, nil, WriteOptions{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 }
@@ -357,4 +357,72 @@ func TestMoreIsKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestChangesThatNoHonestServerSendsAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		list string
+		ok   bool
+	}{
+		"as it should be":       {`{"since":"turn:1","changes":[{"path":"a\nb","status":"added","size":1,"additions":1,"deletions":0}],"total":3,"truncated":true}`, true},
+		"a path that goes up":   {`{"since":"launch","changes":[{"path":"../a","status":"added"}],"total":1}`, false},
+		"two paths":             {`{"since":"launch","changes":[{"path":"a","path_bytes":"YP8=","status":"added"}],"total":1}`, false},
+		"an unknown status":     {`{"since":"launch","changes":[{"path":"a","status":"stolen"}],"total":1}`, false},
+		"a negative size":       {`{"since":"launch","changes":[{"path":"a","status":"added","size":-1}],"total":1}`, false},
+		"a negative count":      {`{"since":"launch","changes":[{"path":"a","status":"added","deletions":-1}],"total":1}`, false},
+		"too many lines":        {`{"since":"launch","changes":[{"path":"a","status":"added","additions":1048577}],"total":1}`, false},
+		"a total that is less":  {`{"since":"launch","changes":[{"path":"a","status":"added"}],"total":0}`, false},
+		"too many":              {`{"since":"launch","changes":[` + strings.Repeat(`{"path":"a","status":"added"},`, MaxChanges) + `{"path":"a","status":"added"}],"total":9999}`, false},
+		"a moment without end":  {`{"since":"` + strings.Repeat("x", 65) + `","changes":[],"total":0}`, false},
+		"no JSON":               {`{`, false},
+		"an answer without end": {`{"since":"` + strings.Repeat("x", maxChangeAnswer) + `"}`, false},
+	} {
+		list, err := against(t, answers(200, c.list)).Changes(t.Context(), "launch")
+		if c.ok && (err != nil || list.Total != 3 || list.Changes[0].Raw() != "a\nb" || *list.Changes[0].Additions != 1) || !c.ok && !errors.Is(err, ErrProtocol) {
+			t.Errorf("%s: %+v %v", name, list, err)
+		}
+	}
+	large := strings.Repeat("A", (MaxChangeText/3+1)*4)
+	for name, c := range map[string]struct {
+		change string
+		ok     bool
+	}{
+		"as it should be":   {`{"path":"f","status":"modified","size":1,"before":"","after":"YQ=="}`, true},
+		"of another file":   {`{"path":"g","status":"modified"}`, false},
+		"too much before":   {`{"path":"f","status":"modified","before":"` + large + `"}`, false},
+		"too much after":    {`{"path":"f","status":"modified","after":"` + large + `"}`, false},
+		"an unknown status": {`{"path":"f","status":""}`, false},
+	} {
+		got, err := against(t, answers(200, c.change)).Change(t.Context(), "f", "launch")
+		if c.ok && (err != nil || got.Before == nil || string(got.After) != "a") || !c.ok && !errors.Is(err, ErrProtocol) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestATagIsFitForAHeader(t *testing.T) {
+	for tag, ok := range map[string]bool{"": true, "ab12": true, "AB": false, `a"b`: false, "a\nb": false, strings.Repeat("a", 65): false} {
+		b, err := json.Marshal(Entry{Path: "f", Type: EntryFile, Tag: tag})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := against(t, answers(200, string(b))).Stat(t.Context(), "f"); (err == nil) != ok || err != nil && !errors.Is(err, ErrProtocol) {
+			t.Errorf("%q: %v", tag, err)
+		}
+		header := func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(EntryHeader, base64.StdEncoding.EncodeToString(b))
+			w.WriteHeader(http.StatusNoContent)
+		}
+		if e, err := against(t, header).Write(t.Context(), "f", 0, nil, WriteOptions{}); (err == nil) != ok || ok && e.Tag != tag {
+			t.Errorf("%q: %v", tag, err)
+		}
+	}
+	if err := failedWrite(against(t, answers(412, `{"message":"changed"}`))); !errors.Is(err, ErrPrecondition) {
+		t.Errorf("%v", err)
+	}
+}
+
+func failedWrite(c *Client) error {
+	_, err := c.Write(context.Background(), "f", 0, nil, WriteOptions{IfTag: []string{"00"}})
+	return err
 }

@@ -54,6 +54,8 @@ func (e Entry) check() error {
 		return fmt.Errorf("%w: a path that is absolute or has a NUL", ErrProtocol)
 	case e.Size < 0 || e.Mode > 0o7777:
 		return fmt.Errorf("%w: impossible size or mode", ErrProtocol)
+	case !isTag(e.Tag):
+		return fmt.Errorf("%w: a malformed tag", ErrProtocol)
 	}
 	for part := range strings.SplitSeq(raw, "/") {
 		if part == ".." {
@@ -66,4 +68,9 @@ func (e Entry) check() error {
 	default:
 		return fmt.Errorf("%w: unknown entry type", ErrProtocol)
 	}
+}
+
+// isTag says whether s is at most 64 hex digits: what may stand in a header without further thought.
+func isTag(s string) bool {
+	return len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') })
 }

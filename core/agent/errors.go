@@ -19,6 +19,8 @@ var (
 	ErrForbidden = errors.New("forbidden")
 	// ErrInvalid means that the agent server refused the request itself, for example a malformed path.
 	ErrInvalid = errors.New("invalid")
+	// ErrPrecondition means that a file is not what a write was to replace.
+	ErrPrecondition = errors.New("precondition failed")
 	// ErrTooLarge means that something is over its limit.
 	ErrTooLarge = errors.New("too large")
 	// ErrTurnRunning means that another turn runs.
@@ -65,6 +67,8 @@ func failure(res *http.Response) error {
 		kind = ErrNotFound
 	case res.StatusCode == http.StatusConflict:
 		kind = ErrConflict
+	case res.StatusCode == http.StatusPreconditionFailed:
+		kind = ErrPrecondition
 	case res.StatusCode == http.StatusRequestEntityTooLarge, res.StatusCode == http.StatusInsufficientStorage:
 		kind = ErrTooLarge
 	case res.StatusCode == http.StatusBadRequest, res.StatusCode == http.StatusRequestedRangeNotSatisfiable:

@@ -33,6 +33,16 @@ type WriteOptions struct {
 	Overwrite bool
 	// MkdirAll makes missing parent folders.
 	MkdirAll bool
+	// IfTag demands that a file with one of these tags is there; "*" is any file. Else it is ErrPrecondition.
+	IfTag []string
+}
+
+// MoveRequest is the body of POST /v1/move. Paths are bytes because names need not be UTF-8.
+type MoveRequest struct {
+	From []byte `json:"from"`
+	To   []byte `json:"to"`
+	// Overwrite replaces a file or link at To; a folder never.
+	Overwrite bool `json:"overwrite,omitempty"`
 }
 
 // ArchiveRequest is the body of POST /v1/archive. Paths are bytes because names need not be UTF-8.
@@ -146,14 +156,15 @@ func (l *limited) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (l *limited) Close() error { return l.body.Close() }
 
-// Write puts a file of exactly size bytes in place at once: nobody sees half of it.
-func (c *Client) Write(ctx context.Context, path string, size int64, r io.Reader, o WriteOptions) error {
+// Write puts a file of exactly size bytes in place at once: nobody sees half of it. It returns what is there then.
+func (c *Client) Write(ctx context.Context, path string, size int64, r io.Reader, o WriteOptions) (Entry, error) {
 	if size < 0 {
-		return fmt.Errorf("writing %q: %w: negative size", path, ErrInvalid)
+		return Entry{}, fmt.Errorf("writing %q: %w: negative size", path, ErrInvalid)
 	}
 	q := pathQuery(path)
 	q.Set("overwrite", strconv.FormatBool(o.Overwrite))
 	q.Set("mkdir", strconv.FormatBool(o.MkdirAll))
+	q["if_tag"] = o.IfTag
 	body := io.Reader(http.NoBody)
 	if size > 0 {
 		// A plain reader, so that net/http neither closes it nor guesses another length.
@@ -161,9 +172,32 @@ func (c *Client) Write(ctx context.Context, path string, size int64, r io.Reader
 	}
 	res, err := c.do(ctx, http.MethodPut, "/v1/files", q, body, size)
 	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
+		return Entry{}, fmt.Errorf("writing %q: %w", path, err)
 	}
-	return res.Body.Close()
+	defer res.Body.Close() //nolint:errcheck // its header says all
+	e, err := headerEntry(res)
+	if err != nil {
+		return Entry{}, fmt.Errorf("writing %q: %w", path, err)
+	}
+	return e, nil
+}
+
+// Move gives a file, a link or a folder another path, whose missing parents are made. What is at To is ErrConflict, unless Overwrite
+// replaces it.
+func (c *Client) Move(ctx context.Context, from, to string, overwrite bool) error {
+	req := MoveRequest{From: []byte(from), To: []byte(to), Overwrite: overwrite}
+	if err := c.json(ctx, http.MethodPost, "/v1/move", nil, req, nil); err != nil {
+		return fmt.Errorf("moving %q to %q: %w", from, to, err)
+	}
+	return nil
+}
+
+// MakeFolder makes a folder with its parents. It is ErrConflict when something is there.
+func (c *Client) MakeFolder(ctx context.Context, path string) error {
+	if err := c.json(ctx, http.MethodPost, "/v1/folders", pathQuery(path), nil, nil); err != nil {
+		return fmt.Errorf("making the folder %q: %w", path, err)
+	}
+	return nil
 }
 
 // Delete removes a file, a link, or a folder; a folder that is not empty only with recursive.

@@ -186,6 +186,10 @@ type Entry struct {
 	ModTime time.Time `json:"mod_time"`
 	// Target of a symlink, as written.
 	Target string `json:"target,omitempty"`
+	// Tag names this very state of a file: it comes from its inode, size and times to the nanosecond, so another tag means that the file
+	// was written, replaced or renamed since. The kernel's clock ticks every few milliseconds; two writes of equal size within one tick
+	// have one tag. Only in the answers of stat, read and write, not in a listing.
+	Tag string `json:"tag,omitempty"`
 }
 
 // Tunnel streams begin with one byte that says what the agent server forwards.

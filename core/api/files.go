@@ -21,6 +21,13 @@ import (
 
 // Files does what people want done with a session's files; *workspace.Service is one.
 type Files interface {
+	Shelf
+	Editor
+	Comparer
+}
+
+// Shelf shows files, takes them in and lets them out.
+type Shelf interface {
 	Tree(ctx context.Context, sessionID, path string) (workspace.Tree, error)
 	Preview(ctx context.Context, sessionID, path string) (workspace.Preview, error)
 	Open(ctx context.Context, sessionID, path string) (*workspace.Content, error)
@@ -62,7 +69,10 @@ func (a *API) preview(ctx context.Context, in *previewInput) (*huma.StreamRespon
 			return nil, a.problem(err)
 		}
 		if p.Type != workspace.TypeImage {
-			return &huma.StreamResponse{Body: func(hc huma.Context) { writeJSON(hc, p) }}, nil
+			return &huma.StreamResponse{Body: func(hc huma.Context) {
+				hc.SetHeader("ETag", `"`+p.ETag+`"`)
+				writeJSON(hc, p)
+			}}, nil
 		}
 	}
 	return a.content(ctx, fileInput{in.SessionID, in.Path}, "inline")
@@ -250,6 +260,7 @@ func fileProblem(err error) huma.StatusError {
 		{workspace.ErrNotDirectory, http.StatusBadRequest, ""},
 		{workspace.ErrNotRegular, http.StatusBadRequest, ""},
 		{workspace.ErrConflict, http.StatusConflict, ""},
+		{workspace.ErrStale, http.StatusPreconditionFailed, ""},
 		{workspace.ErrForbidden, http.StatusForbidden, ""},
 		{workspace.ErrChanged, http.StatusConflict, ""},
 		{workspace.ErrGone, http.StatusServiceUnavailable, ""},

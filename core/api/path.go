@@ -19,7 +19,18 @@ func foldFilePath(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		encoded, download := strings.CutSuffix(encoded, "/download")
+		changes, download := "", false
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			// A file or folder of the workspace may be called changes, too; it is not asked since when.
+			if since := r.URL.Query().Has("since"); since && encoded == "changes" {
+				next.ServeHTTP(w, r)
+				return
+			} else if rest, ok := strings.CutPrefix(encoded, "changes/"); ok && since {
+				encoded, changes = rest, "/changes"
+			} else {
+				encoded, download = strings.CutSuffix(encoded, "/download")
+			}
+		}
 		path, err := url.PathUnescape(encoded)
 		if err != nil {
 			writeProblem(w, http.StatusBadRequest, "the path is not percent-encoded as it should be")
@@ -30,8 +41,8 @@ func foldFilePath(next http.Handler) http.Handler {
 			return
 		}
 		folded := *r.URL
-		folded.Path = filesPrefix + id + "/" + path
-		folded.RawPath = filesPrefix + id + "/" + segment(path)
+		folded.Path = filesPrefix + id + changes + "/" + path
+		folded.RawPath = filesPrefix + id + changes + "/" + segment(path)
 		if download {
 			folded.Path += "/download"
 			folded.RawPath += "/download"
@@ -46,14 +57,14 @@ func withURL(r *http.Request, u *url.URL) *http.Request {
 	return r2
 }
 
-// segment encodes every byte of a path that could mean something to a router.
+// segment encodes every byte of a path that could mean something to a router, and the first, so that it is no other route's name.
 func segment(path string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(path) {
 		c := path[i]
 		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+		case i > 0 && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'):
 			b.WriteByte(c)
 		default:
 			b.WriteByte('%')

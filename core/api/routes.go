@@ -57,6 +57,12 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/files/{session_id}", "list-files", files, owner, "The tree of the workspace", handle(a.tree)},
 		{http.MethodGet, "/api/files/{session_id}/{path}", "preview-file", files, owner, "Preview a file", streams(a.preview, previewAnswers)},
 		{http.MethodGet, "/api/files/{session_id}/{path}/download", "download-file", files, owner, "Download a file", streams(a.download, bytesAnswers)},
+		{http.MethodGet, "/api/files/{session_id}/changes", "list-changes", files, owner, "What has changed since a moment", handle(a.changes)},
+		{http.MethodGet, "/api/files/{session_id}/changes/{path}", "get-change", files, owner, "How a file has changed since a moment", handle(a.change)},
+		{http.MethodPut, "/api/files/{session_id}/{path}", "write-file", files, owner, "Write a file", streams(a.write, writeAnswers)},
+		{http.MethodDelete, "/api/files/{session_id}/{path}", "delete-file", files, owner, "Delete a file or folder", handle(a.deleteFile)},
+		{http.MethodPost, "/api/files/{session_id}/move", "move-file", files, owner, "Move or rename a file or folder", handle(a.move)},
+		{http.MethodPost, "/api/files/{session_id}/folders", "make-folder", files, owner, "Make a folder", created(handle(a.makeFolder))},
 		{http.MethodPost, "/api/files/{session_id}/upload", "upload-files", files, owner, "Upload files", streams(a.upload, uploadAnswers)},
 		{http.MethodPost, "/api/files/{session_id}/download", "export-files", files, owner, "Export the workspace as an archive", streams(a.export, archiveAnswers)},
 	}
@@ -77,8 +83,12 @@ func streams[I any](
 		body := op.RequestBody
 		op.RequestBody = nil
 		huma.Register(api, op, fn)
-		if body != nil {
-			api.OpenAPI().Paths[op.Path].Post.RequestBody = body
+		switch item := api.OpenAPI().Paths[op.Path]; {
+		case body == nil:
+		case op.Method == http.MethodPut:
+			item.Put.RequestBody = body
+		default:
+			item.Post.RequestBody = body
 		}
 	}
 }
@@ -119,9 +129,13 @@ func failures(id string) []int {
 		return []int{http.StatusNotAcceptable, http.StatusNotImplemented, http.StatusServiceUnavailable}
 	case "stop-session", "list-files":
 		return []int{http.StatusServiceUnavailable}
-	case "preview-file", "download-file":
+	case "preview-file", "download-file", "list-changes", "get-change":
 		return []int{http.StatusBadRequest, http.StatusServiceUnavailable}
-	case "upload-files", "export-files":
+	case "write-file":
+		return []int{
+			http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable,
+		}
+	case "delete-file", "move-file", "make-folder", "upload-files", "export-files":
 		return []int{http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
 	default:
 		return nil
@@ -160,6 +174,22 @@ func details(id string) string {
 			"encoded (`folder%2Fdownload`)."
 	case "download-file":
 		return "The file as an attachment. Ranges are supported."
+	case "list-changes":
+		return "Compared with how the workspace was when the session was launched, when its last turn began, or when turn N did: 404 when that is " +
+			"not kept any more. At most 2,000 changes are told, those of .git, node_modules and the like last; folders are not. A file called " +
+			"`changes` is previewed without `since`."
+	case "get-change":
+		return "Both texts, each up to 1 MiB. A link's text is what it points to. A file of a folder called `changes` is previewed without `since`."
+	case "write-file":
+		return "The body is the file, at most 50 MiB. It is put in place at once and keeps the permissions of a file that it replaces; a link " +
+			"that stays in the workspace is followed, missing folders are made. With `If-Match` and the ETag of a preview, download or write, " +
+			"nobody's change is overwritten unseen: 412 says that there was one."
+	case "delete-file":
+		return "A link is deleted and not what it points to. A folder that is not empty is 409 without `recursive`."
+	case "move-file":
+		return "409 when something is there already."
+	case "make-folder":
+		return "409 when something is there already."
 	case "upload-files":
 		return "multipart/form-data with parts called `files`: at most 50 files, 50 MiB each and 200 MiB together."
 	case "export-files":

@@ -34,6 +34,12 @@ func jobRoutesDemandTheSessionsKey(t *testing.T, on string) {
 		{http.MethodGet, "/api/files/" + id + "/a.txt"},
 		{http.MethodGet, "/api/files/" + id + "/a.txt?raw=true"},
 		{http.MethodGet, "/api/files/" + id + "/a.txt/download"},
+		{http.MethodPut, "/api/files/" + id + "/a.txt"},
+		{http.MethodDelete, "/api/files/" + id + "/a.txt"},
+		{http.MethodPost, "/api/files/" + id + "/move"},
+		{http.MethodPost, "/api/files/" + id + "/folders"},
+		{http.MethodGet, "/api/files/" + id + "/changes?since=launch"},
+		{http.MethodGet, "/api/files/" + id + "/changes/a.txt?since=launch"},
 		{http.MethodPost, "/api/files/" + id + "/upload"},
 		{http.MethodPost, "/api/files/" + id + "/download"},
 	}

@@ -38,6 +38,7 @@ func TestEndToEnd(t *testing.T) {
 				{"ArchiveLimitsAreMetBeforeAByteIsSent", jobArchiveLimitsAreMetBeforeAByteIsSent},
 				{"KeyIsNowhere", jobKeyIsNowhere},
 				{"MainJob", jobMainJob},
+				{"FilesAreEditedAndCompared", jobFilesAreEditedAndCompared},
 				{"PresetsReachTheCLI", jobPresetsReachTheCLI},
 				{"SubAgentsAreGuardedAndTheirEventsNameTheirParent", jobSubAgentsAreGuardedAndTheirEventsNameTheirParent},
 				{"SecondTurnRemembersTheFirst", jobSecondTurnRemembersTheFirst},

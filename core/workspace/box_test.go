@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
 	"strings"
@@ -43,7 +44,11 @@ type box struct {
 	// beforeArchive and beforeRead are the agent at work.
 	beforeArchive, beforeRead func()
 	writeErr                  map[string]error
-	cut                       int64
+	// changes and change are what a comparison says.
+	changes   agent.ChangeList
+	change    agent.FileChange
+	changeErr error
+	cut       int64
 }
 
 var (
@@ -98,6 +103,9 @@ func (b *box) entry(p string) agent.Entry {
 	i := b.items[p]
 	e := agent.NewEntry(p)
 	e.Type, e.Size, e.Target, e.ModTime, e.Mode = i.kind, int64(len(i.content)), i.target, i.mod, 0o644
+	if i.kind == agent.EntryFile {
+		e.Tag = fmt.Sprintf("%x%08x", i.mod.UnixNano(), crc32.ChecksumIEEE([]byte(i.content)))
+	}
 	return e
 }
 
@@ -199,21 +207,59 @@ func (b *box) Archive(_ context.Context, roots []string) (io.ReadCloser, error) 
 }
 
 // Write implements Writer.
-func (b *box) Write(_ context.Context, p string, size int64, r io.Reader, o agent.WriteOptions) error {
+func (b *box) Write(_ context.Context, p string, size int64, r io.Reader, o agent.WriteOptions) (agent.Entry, error) {
 	if err := b.writeErr[p]; err != nil {
-		return err
+		return agent.Entry{}, err
 	}
 	content, err := io.ReadAll(r)
 	if err != nil {
-		return err
+		return agent.Entry{}, err
 	}
 	if int64(len(content)) != size {
-		return fmt.Errorf("%d bytes were announced and %d came", size, len(content))
+		return agent.Entry{}, fmt.Errorf("%d bytes were announced and %d came", size, len(content))
 	}
-	if _, there := b.items[p]; there && !o.Overwrite {
-		return agent.ErrConflict
+	i, there := b.items[p]
+	switch {
+	case len(o.IfTag) > 0 && (i.kind != agent.EntryFile || !slices.Contains(o.IfTag, "*") && !slices.Contains(o.IfTag, b.entry(p).Tag)):
+		return agent.Entry{}, agent.ErrPrecondition
+	case there && !o.Overwrite:
+		return agent.Entry{}, agent.ErrConflict
 	}
 	b.put(p, string(content))
+	return b.entry(p), nil
+}
+
+// Move implements Writer.
+func (b *box) Move(_ context.Context, from, to string, overwrite bool) error {
+	if i, there := b.items[to]; there && (!overwrite || i.kind == agent.EntryDirectory) {
+		return agent.ErrConflict
+	}
+	for _, p := range b.paths(from) {
+		b.items[to+p[len(from):]] = b.items[p]
+		delete(b.items, p)
+	}
+	return nil
+}
+
+// Changes implements Comparer.
+func (b *box) Changes(_ context.Context, since string) (agent.ChangeList, error) {
+	list := b.changes
+	if list.Since == "" {
+		list.Since = since
+	}
+	return list, b.changeErr
+}
+
+// Change implements Comparer.
+func (b *box) Change(_ context.Context, p, _ string) (agent.FileChange, error) {
+	c := b.change
+	c.Path = p
+	return c, b.changeErr
+}
+
+// MakeFolder implements Writer.
+func (b *box) MakeFolder(_ context.Context, p string) error {
+	b.put(p+"/", "")
 	return nil
 }
 

@@ -23,7 +23,7 @@ type File struct {
 	// film nor PDF is application/octet-stream.
 	MediaType string
 	ModTime   time.Time
-	// ETag is quoted and strong; it comes from size and time of change.
+	// ETag is quoted and strong: it names this very state of the file (agent.Entry's Tag).
 	ETag string
 }
 
@@ -73,7 +73,7 @@ func (s *Service) Open(ctx context.Context, sessionID, path string) (_ *Content,
 		File: File{
 			Name: v.path[strings.LastIndexByte(v.path, '/')+1:], Path: v.path, Size: e.Size, ModTime: e.ModTime,
 			MediaType: served(head, int64(len(head)) < e.Size, v.path),
-			ETag:      fmt.Sprintf(`"%x-%x"`, e.Size, e.ModTime.UnixNano()),
+			ETag:      `"` + e.Tag + `"`,
 		},
 		open: func(offset int64) (io.ReadCloser, agent.Entry, error) {
 			return v.files.Read(ctx, v.path, agent.ReadOptions{Offset: offset})
@@ -109,7 +109,7 @@ func (c *Content) Read(p []byte) (int, error) {
 			return 0, translate(err)
 		}
 		c.body, c.at = body, c.pos
-		if e.Size != c.entry.Size || !e.ModTime.Equal(c.entry.ModTime) {
+		if e.Tag != c.entry.Tag {
 			c.drop()
 			return 0, fmt.Errorf("%w: %q", ErrChanged, c.Path)
 		}

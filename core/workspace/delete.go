@@ -10,10 +10,8 @@ import (
 // Delete removes a file, a link (never what it points to), or a folder (see CleanPath); one that is not empty only with recursive,
 // else it is ErrConflict. The workspace itself can't be removed. Every path below a folder is put to the gate before anything goes.
 func (s *Service) Delete(ctx context.Context, sessionID, path string, recursive bool) error {
-	if clean, err := CleanPath(path); err != nil {
+	if _, err := notRoot(path); err != nil {
 		return err
-	} else if clean == "" {
-		return &InvalidPathError{path, "is the workspace itself"}
 	}
 	v, err := s.enter(ctx, sessionID, "delete", path, false)
 	if err != nil {
@@ -24,7 +22,8 @@ func (s *Service) Delete(ctx context.Context, sessionID, path string, recursive 
 		return fmt.Errorf("%w: %q", ErrNotFound, path)
 	}
 	if recursive && v.entry.Type == agent.EntryDirectory {
-		if err := v.gateBelow(ctx, "delete"); err != nil {
+		err := v.gateBelow(ctx, func(p string) error { return s.gates.Path(ctx, sessionID, "delete", p) })
+		if err != nil {
 			return err
 		}
 	}
@@ -34,8 +33,8 @@ func (s *Service) Delete(ctx context.Context, sessionID, path string, recursive 
 	return nil
 }
 
-// gateBelow puts every path below v to the gate.
-func (v *visit) gateBelow(ctx context.Context, op string) error {
+// gateBelow calls gate for every path below v.
+func (v *visit) gateBelow(ctx context.Context, gate func(path string) error) error {
 	n, limit := 0, v.service.cfg.MaxExportEntries
 	return translate(v.files.Tree(ctx, v.path, func(e agent.Entry) error {
 		if n++; n > limit {
@@ -44,6 +43,6 @@ func (v *visit) gateBelow(ctx context.Context, op string) error {
 		if err := checkListed(e.Raw(), v.path); err != nil {
 			return err
 		}
-		return v.service.gates.Path(ctx, v.sessionID, op, e.Raw())
+		return gate(e.Raw())
 	}))
 }

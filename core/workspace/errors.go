@@ -22,6 +22,8 @@ var (
 	// ErrConflict means that something is in the way: a file that must not be overwritten, a folder in the place of a file, a folder
 	// that is not empty.
 	ErrConflict = errors.New("conflict")
+	// ErrStale means that a precondition of a write does not hold: the file is not the one that was seen, or is there already.
+	ErrStale = errors.New("the file is not the one that was expected")
 	// ErrForbidden means that the path leaves the workspace through a link, or that the sandbox may not touch it.
 	ErrForbidden = errors.New("forbidden")
 	// ErrChanged means that a file was changed while it was read.
@@ -48,11 +50,11 @@ func (e *InvalidError) Error() string { return e.Field + " " + e.Reason }
 
 // TooLargeError says which limit a request is over.
 type TooLargeError struct {
-	// What is over its limit: "file", "upload", "files", "paths", "entries", "options", "archive", "workspace".
+	// What is over its limit: "file", "upload", "files", "paths", "entries", "tags", "options", "archive", "workspace".
 	What string
 	// Name is the file that is too large, if it is one.
 	Name string
-	// Limit and Got are in bytes, or in pieces for files, paths and entries. Got is at least that much when reading ended at the
+	// Limit and Got are in bytes, or in pieces for files, paths, entries and tags. Got is at least that much when reading ended at the
 	// limit. Both are 0 where only Err knows them: for "archive" and "workspace".
 	Limit, Got int64
 	// Err is the gate's refusal for "archive", the sandbox's for "workspace".
@@ -64,7 +66,7 @@ func (e *TooLargeError) Error() string {
 	switch {
 	case e.Err != nil:
 		return e.What + " too large: " + e.Err.Error()
-	case e.What == "files" || e.What == "paths" || e.What == "entries":
+	case e.What == "files" || e.What == "paths" || e.What == "entries" || e.What == "tags":
 		return fmt.Sprintf("too many %s: %d, the limit is %d", e.What, e.Got, e.Limit)
 	case e.Name != "":
 		return fmt.Sprintf("%s %q too large: it has at least %d bytes, the limit is %d", e.What, e.Name, e.Got, e.Limit)
@@ -81,6 +83,7 @@ func translate(err error) error {
 	for _, k := range []struct{ from, to error }{
 		{agent.ErrNotFound, ErrNotFound},
 		{agent.ErrConflict, ErrConflict},
+		{agent.ErrPrecondition, ErrStale},
 		{agent.ErrForbidden, ErrForbidden},
 		{agent.ErrProtocol, ErrBroken},
 		{agent.ErrGone, ErrGone},

@@ -36,7 +36,9 @@ type Preview struct {
 	Encoding  string    `json:"encoding,omitempty"`
 	MediaType string    `json:"media_type"`
 	SizeBytes int64     `json:"size_bytes"`
-	Modified  time.Time `json:"modified,omitzero"`
+	Modified  time.Time `json:"modified_at,omitzero"`
+	// ETag is what If-Match takes, without its quotes.
+	ETag string `json:"etag"`
 	// Truncated says that Content is the beginning only.
 	Truncated bool `json:"truncated,omitempty"`
 }
@@ -66,7 +68,7 @@ func (s *Service) Preview(ctx context.Context, sessionID, path string) (Preview,
 // preview shows a file of which b is the beginning.
 func preview(path string, e agent.Entry, b []byte) Preview {
 	shown := agent.NewEntry(path)
-	p := Preview{Path: shown.Path, PathBytes: shown.PathBytes, SizeBytes: e.Size, Modified: e.ModTime}
+	p := Preview{Path: shown.Path, PathBytes: shown.PathBytes, SizeBytes: e.Size, Modified: e.ModTime, ETag: e.Tag}
 	cut := int64(len(b)) < e.Size
 	t, ok := decode(b, cut)
 	if !ok || isPDF(b) {

@@ -70,7 +70,7 @@ func (s *Service) Upload(
 	done := Uploaded{SessionID: sessionID, TargetPath: agent.NewEntry(v.path).Path, Uploaded: []UploadedFile{}}
 	for _, f := range in.files {
 		full := path.Join(v.path, f.name)
-		err := v.files.Write(ctx, full, f.size, in.open(f), agent.WriteOptions{Overwrite: overwrite, MkdirAll: true})
+		_, err := v.files.Write(ctx, full, f.size, in.open(f), agent.WriteOptions{Overwrite: overwrite, MkdirAll: true})
 		if err != nil {
 			return done, fmt.Errorf("after %d of %d files: %w", done.TotalFiles, len(in.files), translate(err))
 		}

@@ -32,15 +32,28 @@ type Reader interface {
 
 // Writer is what is changed in a sandbox; *agent.Client is one. See Reader.
 type Writer interface {
-	// Write puts a file of exactly size bytes in place at once.
-	Write(ctx context.Context, path string, size int64, r io.Reader, o agent.WriteOptions) error
+	// Write puts a file of exactly size bytes in place at once and returns what is there then.
+	Write(ctx context.Context, path string, size int64, r io.Reader, o agent.WriteOptions) (agent.Entry, error)
 	Delete(ctx context.Context, path string, recursive bool) error
+	// Move makes missing parents of to; only with overwrite it replaces what is there, and never a folder.
+	Move(ctx context.Context, from, to string, overwrite bool) error
+	// MakeFolder makes a folder with its parents; something that is there is a conflict.
+	MakeFolder(ctx context.Context, path string) error
+}
+
+// Comparer tells how a sandbox's files differ from what they were at a moment: launch, turn (when the last began) or turn:N; *agent.Client is
+// one. See Reader.
+type Comparer interface {
+	Changes(ctx context.Context, since string) (agent.ChangeList, error)
+	// Change goes through no link, and shows a link itself.
+	Change(ctx context.Context, path, since string) (agent.FileChange, error)
 }
 
 // Files are the files of one sandbox.
 type Files interface {
 	Reader
 	Writer
+	Comparer
 }
 
 var _ Files = (*agent.Client)(nil)

@@ -41,6 +41,10 @@ type storage struct {
 	log     *zap.Logger
 	// slot is held by who counts.
 	slot chan struct{}
+	// ownDir is where the agent server keeps something itself, and own tells how much: that is not the agent's to answer for. What else is in
+	// there is. Without them there is nothing.
+	ownDir string
+	own    func() int64
 
 	mu   sync.Mutex
 	used int64
@@ -154,19 +158,22 @@ func (s *storage) count(ctx context.Context) {
 // walk adds up the folders. One that is not there holds nothing.
 func (s *storage) walk(ctx context.Context) (int64, error) {
 	t := &tally{seen: map[inode]struct{}{}}
+	var own int64
+	if s.own != nil {
+		// Counted apart, so that what is written there during the count falsifies nothing.
+		apart := &tally{seen: map[inode]struct{}{}}
+		// One that the agent has made something else of is counted like all the rest.
+		if apart.root(ctx, s.ownDir) == nil {
+			t.apart = apart.at
+			own = max(apart.bytes-s.own(), 0)
+		}
+	}
 	for _, path := range s.folders {
-		dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return 0, fmt.Errorf("opening %s: %w", path, err)
-		}
-		if err := t.folder(ctx, dir, 0); err != nil {
+		if err := t.root(ctx, path); err != nil {
 			return 0, err
 		}
 	}
-	return t.bytes, nil
+	return t.bytes + own, nil
 }
 
 // tally is a count as it goes on.
@@ -174,6 +181,25 @@ type tally struct {
 	bytes int64
 	// seen are the files of more than one name that were counted.
 	seen map[inode]struct{}
+	// at is the root that was counted last; apart is a folder that is not counted.
+	at, apart inode
+}
+
+// root counts the folder at a path, if there is one.
+func (t *tally) root(ctx context.Context, path string) error {
+	dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("opening %s: %w", path, err)
+	}
+	st, err := fstat(dir)
+	if err != nil {
+		return errors.Join(err, dir.Close())
+	}
+	t.at = inode{st.Dev, st.Ino}
+	return t.folder(ctx, dir, 0)
 }
 
 type inode struct{ dev, ino uint64 }
@@ -216,6 +242,9 @@ func (t *tally) entry(ctx context.Context, dir int, name string, depth int) erro
 	var st unix.Stat_t
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return nil //nolint:nilerr // gone by now
+	}
+	if t.apart == (inode{st.Dev, st.Ino}) {
+		return nil
 	}
 	t.add(&st)
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || depth >= maxDepth {

@@ -230,7 +230,7 @@ func TestAToolCallThatPassesTheLimitEndsTheTurn(t *testing.T) {
 func TestWritesThroughTheHostHaveTheSameLimit(t *testing.T) {
 	r := newRig(t, nil, func(c *Config) { c.DiskLimit = 1 << 20 })
 	write := func(name string, size int64) error {
-		return r.client.Write(within(t), name, size, io.LimitReader(endless{}, size), agent.WriteOptions{})
+		return failed(r.client.Write(within(t), name, size, io.LimitReader(endless{}, size), agent.WriteOptions{}))
 	}
 	if err := write("a", 600<<10); err != nil {
 		t.Fatal(err)

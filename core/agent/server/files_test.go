@@ -28,10 +28,13 @@ func hostileNames() []string {
 func put(t *testing.T, r *rig, name, content string) {
 	t.Helper()
 	o := agent.WriteOptions{Overwrite: true, MkdirAll: true}
-	if err := r.client.Write(within(t), name, int64(len(content)), strings.NewReader(content), o); err != nil {
+	if _, err := r.client.Write(within(t), name, int64(len(content)), strings.NewReader(content), o); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// failed is the error of a call that has a result, too.
+func failed[T any](_ T, err error) error { return err }
 
 func get(t *testing.T, r *rig, name string, o agent.ReadOptions) (string, agent.Entry, error) {
 	t.Helper()
@@ -93,8 +96,10 @@ func TestMalformedPathsAreInvalidEverywhere(t *testing.T) {
 			_, archiveErr := r.client.Archive(ctx, []string{path})
 			for what, err := range map[string]error{
 				"read": readErr, "stat": statErr, "archive": archiveErr, "delete": r.client.Delete(ctx, path, true),
-				"write": r.client.Write(ctx, path, 1, strings.NewReader("x"), agent.WriteOptions{Overwrite: true, MkdirAll: true}),
-				"tree":  r.client.Tree(ctx, path, func(agent.Entry) error { return nil }),
+				"write":  failed(r.client.Write(ctx, path, 1, strings.NewReader("x"), agent.WriteOptions{Overwrite: true, MkdirAll: true})),
+				"move":   r.client.Move(ctx, "x", path, true),
+				"folder": r.client.MakeFolder(ctx, path),
+				"tree":   r.client.Tree(ctx, path, func(agent.Entry) error { return nil }),
 			} {
 				if !errors.Is(err, agent.ErrInvalid) {
 					t.Errorf("%s: %v", what, err)
@@ -163,7 +168,7 @@ func TestWriteConflicts(t *testing.T) {
 		"nearly a reserved": {tempPrefix + "x", agent.WriteOptions{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := r.client.Write(within(t), c.path, 3, strings.NewReader("new"), c.o); !errors.Is(err, c.want) {
+			if _, err := r.client.Write(within(t), c.path, 3, strings.NewReader("new"), c.o); !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 		})
@@ -196,7 +201,7 @@ func TestOneOfManyWritersWithoutOverwriteWins(t *testing.T) {
 	results := make(chan error, 20)
 	for i := range cap(results) {
 		go func() {
-			results <- r.client.Write(within(t), "f", 3, strings.NewReader(strconv.Itoa(100+i)), agent.WriteOptions{})
+			results <- failed(r.client.Write(within(t), "f", 3, strings.NewReader(strconv.Itoa(100+i)), agent.WriteOptions{}))
 		}()
 	}
 	won := 0
@@ -222,7 +227,7 @@ func TestAWriteIsSeenWholeOrNotAtAll(t *testing.T) {
 	body, sender := io.Pipe()
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(within(t))
-	go func() { done <- r.client.Write(ctx, "f", 10, body, agent.WriteOptions{Overwrite: true}) }()
+	go func() { done <- failed(r.client.Write(ctx, "f", 10, body, agent.WriteOptions{Overwrite: true})) }()
 	if _, err := sender.Write([]byte("half ")); err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +277,7 @@ func TestSizeIsExactlyAsAnnounced(t *testing.T) {
 		size int64
 		body string
 	}{"shorter": {5, "1234"}, "longer": {3, "1234"}, "nothing": {1, ""}} {
-		if err := w.Write("f", c.size, strings.NewReader(c.body), agent.WriteOptions{}); !errors.Is(err, agent.ErrInvalid) {
+		if _, err := w.Write("f", c.size, strings.NewReader(c.body), agent.WriteOptions{}); !errors.Is(err, agent.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -328,7 +333,7 @@ func TestErrorsOfTheFileSystemHaveTheirStatus(t *testing.T) {
 func TestABigFileGoesThereAndBack(t *testing.T) {
 	r := newRig(t, nil, nil)
 	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
-	err := r.client.Write(within(t), "big", int64(len(content)), bytes.NewReader(content), agent.WriteOptions{})
+	_, err := r.client.Write(within(t), "big", int64(len(content)), bytes.NewReader(content), agent.WriteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func TestNoLinkLeadsOut(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"dir/new", "updir/new", "root/new", "self/new"} {
-		err := r.client.Write(within(t), path, 1, strings.NewReader("x"), agent.WriteOptions{Overwrite: true, MkdirAll: true})
+		_, err := r.client.Write(within(t), path, 1, strings.NewReader("x"), agent.WriteOptions{Overwrite: true, MkdirAll: true})
 		if !errors.Is(err, agent.ErrForbidden) && !errors.Is(err, agent.ErrConflict) {
 			t.Errorf("writing %s: %v", path, err)
 		}
@@ -130,7 +130,7 @@ func TestPipesSocketsAndDevicesNeverBlock(t *testing.T) {
 		if _, err := r.client.Stat(within(t), name+"/x"); !errors.Is(err, agent.ErrNotFound) {
 			t.Errorf("below a %s: %v", name, err)
 		}
-		err := r.client.Write(within(t), name+"/x", 1, strings.NewReader("x"), agent.WriteOptions{MkdirAll: true})
+		_, err := r.client.Write(within(t), name+"/x", 1, strings.NewReader("x"), agent.WriteOptions{MkdirAll: true})
 		if !errors.Is(err, agent.ErrConflict) {
 			t.Errorf("writing below a %s: %v", name, err)
 		}

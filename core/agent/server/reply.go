@@ -65,6 +65,8 @@ func status(err error) (code int, name string) {
 		return http.StatusNotFound, ""
 	case errors.Is(err, agent.ErrConflict):
 		return http.StatusConflict, ""
+	case errors.Is(err, agent.ErrPrecondition):
+		return http.StatusPreconditionFailed, ""
 	case errors.Is(err, agent.ErrTooLarge):
 		return http.StatusRequestEntityTooLarge, ""
 	case errors.Is(err, agent.ErrInvalid):

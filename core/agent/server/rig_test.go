@@ -136,7 +136,7 @@ func newRig(t *testing.T, turn script, change func(*Config)) *rig {
 			t.Error(err)
 		}
 	})
-	cfg := Config{Token: token, Version: "test"}
+	cfg := Config{Token: token, Version: "test", StateDir: filepath.Join(dir, "state")}
 	if change != nil {
 		change(&cfg)
 	}

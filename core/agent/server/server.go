@@ -19,6 +19,7 @@ import (
 
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/agent/claude"
+	"github.com/agcluster/agcluster/core/agent/server/baseline"
 	"github.com/agcluster/agcluster/core/event"
 )
 
@@ -28,6 +29,9 @@ const (
 	writeTimeout = 30 * time.Second
 	// closeTimeout is how long Close waits for the answers under way before it breaks them off.
 	closeTimeout = 3 * time.Second
+	// baselineBytes bounds the contents that baselines keep; baselineShare is the largest part of the disk limit that they may be.
+	baselineBytes = 64 << 20
+	baselineShare = 16
 )
 
 // Driver runs the agent. claude.Driver is one; its documentation has the contract.
@@ -59,6 +63,8 @@ type Config struct {
 	// it is the workspace.
 	DiskLimit int64
 	Folders   []string
+	// StateDir is where baselines are kept: an absolute path outside of the workspace that survives the sandbox. Without it there are none.
+	StateDir string
 }
 
 // MaxAskTimeout is the longest AskTimeout: the CLI's own patience with a hook must be greater.
@@ -74,8 +80,10 @@ type Server struct {
 	// storage is what the agent's files take; contact knows when the host was here last.
 	storage *storage
 	contact *contact
-	log     *zap.Logger
-	http    *http.Server
+	// baseline remembers how the workspace was; nil without a folder for it.
+	baseline *baseline.Keeper
+	log      *zap.Logger
+	http     *http.Server
 
 	// ctx ends when the server closes.
 	ctx  context.Context
@@ -114,6 +122,14 @@ func New(cfg Config, driver Driver, files *Workspace, tunnel *Tunnel, log *zap.L
 		cfg: cfg, storage: newStorage(cfg.DiskLimit, cfg.Folders, log), contact: newContact(), token: sha256.Sum256([]byte(cfg.Token)),
 		driver: driver, files: files, tunnel: tunnel, log: log,
 	}
+	if cfg.StateDir != "" {
+		budget := int64(baselineBytes)
+		if cfg.DiskLimit > 0 {
+			budget = min(budget, cfg.DiskLimit/baselineShare)
+		}
+		s.baseline = baseline.New(baseline.Config{Dir: cfg.StateDir, Budget: budget}, compared{s.files}, log.Named("baseline"))
+		s.storage.ownDir, s.storage.own = cfg.StateDir, s.baseline.Stored
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s.authorized(s.routes()), ReadHeaderTimeout: headerTimeout,
@@ -134,8 +150,12 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/files":            s.readFile,
 		"PUT /v1/files":            s.writeFile,
 		"DELETE /v1/files":         s.deleteFile,
+		"POST /v1/move":            s.moveFile,
+		"POST /v1/folders":         s.makeFolder,
 		"GET /v1/stat":             s.stat,
 		"GET /v1/tree":             s.tree,
+		"GET /v1/changes":          s.changes,
+		"GET /v1/change":           s.change,
 		"POST /v1/archive":         s.archive,
 		"GET /v1/usage":            s.usage,
 		"GET /v1/tunnel":           s.dialled,
@@ -195,6 +215,9 @@ func (s *Server) Close() {
 	s.tunnel.Close()
 	s.http.Close() //nolint:errcheck // broken off on purpose
 	s.work.Wait()
+	if s.baseline != nil {
+		s.baseline.Close()
+	}
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {

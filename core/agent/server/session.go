@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -66,7 +67,7 @@ func (s *Server) claim(spec agent.SessionSpec, canonical []byte) (*session, erro
 	s.session = se
 	s.work.Go(func() {
 		defer close(se.ready)
-		if se.err = s.driver.Start(s.ctx, spec); se.err == nil {
+		if se.err = s.start(spec); se.err == nil {
 			return
 		}
 		s.log.Error("starting the agent", zap.Error(se.err))
@@ -76,6 +77,20 @@ func (s *Server) claim(spec agent.SessionSpec, canonical []byte) (*session, erro
 		s.mu.Unlock()
 	})
 	return se, nil
+}
+
+// start starts the agent; meanwhile the workspace is remembered as it is at the launch.
+func (s *Server) start(spec agent.SessionSpec) error {
+	var remembering sync.WaitGroup
+	defer remembering.Wait()
+	if s.baseline != nil {
+		remembering.Go(func() {
+			if err := s.baseline.Launch(s.ctx); err != nil && s.ctx.Err() == nil {
+				s.log.Warn("remembering the workspace at the launch", zap.Error(err))
+			}
+		})
+	}
+	return s.driver.Start(s.ctx, spec)
 }
 
 // checkSpec refuses what the driver can't start, and makes the folder the agent works in.

@@ -29,6 +29,8 @@ type turn struct {
 	once        sync.Once
 	done        chan struct{}
 	quota       *quota
+	// remembered is closed when the workspace was remembered as the turn found it.
+	remembered chan struct{}
 }
 
 var _ claude.Sink = (*turn)(nil)
@@ -60,6 +62,12 @@ func (t *turn) frame(d event.Data) agent.Frame {
 
 // Ask implements claude.Sink.
 func (t *turn) Ask(ctx context.Context, ask agent.Ask) (agent.Answer, error) {
+	// What the model says comes meanwhile; a tool must not change anything before.
+	select {
+	case <-t.remembered:
+	case <-ctx.Done():
+		return agent.Answer{}, context.Cause(ctx)
+	}
 	ask.Disk = t.quota.ask(ctx, ask.Stage)
 	return t.asks.put(ctx, t.number, ask, func(ctx context.Context, ask agent.Ask) error {
 		err := t.stream.add(ctx, agent.Frame{Ask: &ask})
@@ -126,7 +134,7 @@ func (s *Server) begin(req agent.TurnRequest, after int64) (*turn, error) {
 	}
 	t = &turn{
 		number: req.Turn, message: req.Message, ctx: s.ctx, stream: newStream(s.cfg.BufferBytes),
-		asks: newAsks(s.cfg.AskTimeout), interrupted: make(chan struct{}), done: make(chan struct{}),
+		asks: newAsks(s.cfg.AskTimeout), interrupted: make(chan struct{}), done: make(chan struct{}), remembered: make(chan struct{}),
 	}
 	t.quota = newQuota(s.storage, t.interrupt)
 	s.turn = t
@@ -138,6 +146,7 @@ func (s *Server) begin(req agent.TurnRequest, after int64) (*turn, error) {
 func (s *Server) run(t *turn) {
 	stop := context.AfterFunc(t.ctx, t.stream.flow)
 	defer stop()
+	s.work.Go(func() { s.remember(t) })
 	unwatch := t.quota.watch(t.ctx)
 	complete := s.driver.Turn(t.ctx, t.message, t.interrupted, t)
 	unwatch()
@@ -155,6 +164,17 @@ func (s *Server) run(t *turn) {
 	close(t.done)
 	if err := t.stream.end(last...); err != nil {
 		s.log.Error("ending a turn", zap.Error(err))
+	}
+}
+
+// remember keeps how the turn finds the workspace.
+func (s *Server) remember(t *turn) {
+	defer close(t.remembered)
+	if s.baseline == nil {
+		return
+	}
+	if err := s.baseline.Turn(t.ctx, t.number); err != nil && t.ctx.Err() == nil {
+		s.log.Warn("remembering the workspace as a turn begins", zap.Int64("turn", t.number), zap.Error(err))
 	}
 }
 

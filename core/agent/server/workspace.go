@@ -36,6 +36,9 @@ type Workspace struct {
 	path string
 	root *os.Root
 
+	// placing is held from the last look at a path until it has its new file.
+	placing sync.Mutex
+
 	mu sync.Mutex
 	// writing holds the temporary files of writes that run; any other was left by an agent server that died.
 	writing map[string]struct{}
