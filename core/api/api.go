@@ -45,6 +45,8 @@ type Catalog interface {
 	List() []preset.Config
 	Get(id string) (preset.Config, bool)
 	Complete(c preset.Config) (preset.Config, error)
+	Check(text []byte, format preset.Format) preset.Checked
+	Origin(id string) preset.Origin
 }
 
 // Status tells of the host for GET /health.
@@ -72,6 +74,7 @@ type Deps struct {
 	Sessions Sessions
 	Turns    Turns
 	Catalog  Catalog
+	Custom   Custom
 	Files    Files
 	Observer Observer
 	Status   Status

@@ -35,7 +35,14 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/metrics", "metrics", "host", anyone, "The host's numbers, for Prometheus", streams(a.metrics, metricsAnswers)},
 
 		{http.MethodGet, "/api/configs/", "list-configs", configs, anyone, "List the configurations", handle(a.listConfigs)},
-		{http.MethodGet, "/api/configs/{config_id}", "get-config", configs, anyone, "Get a configuration", handle(a.getConfig)},
+		{http.MethodGet, "/api/configs/{config_id}", "get-config", configs, anyone, "Get a configuration", streams(a.getConfig, configAnswers)},
+		{http.MethodGet, "/api/configs/custom/list", "list-custom-configs", configs, anyone, "List the users' own configurations", handle(a.listCustom)},
+		{http.MethodPost, "/api/configs/custom", "create-config", configs, anyone, "Keep a configuration of one's own", asGiven(a.createConfig)},
+		{http.MethodPut, "/api/configs/custom/{config_id}", "replace-config", configs, anyone, "Change a configuration of one's own", asGiven(a.replaceConfig)},
+		{http.MethodDelete, "/api/configs/custom/{config_id}", "delete-config", configs, anyone, "Delete a configuration of one's own", handle(a.deleteConfig)},
+		{http.MethodGet, "/api/configs/schema", "get-config-schema", configs, anyone, "The JSON Schema of configurations", handle(a.configSchema)},
+		{http.MethodPost, "/api/configs/validate", "validate-config", configs, anyone, "What is wrong with a configuration, and where", asGiven(a.validateConfig)},
+		{http.MethodGet, "/api/configs/tools", "list-tools", configs, anyone, "List the tools that a configuration may allow", handle(a.listTools)},
 
 		{http.MethodPost, "/api/agents/launch", "launch", sessions, anyone, "Launch an agent", streams(a.launch, launchAnswers)},
 		{http.MethodGet, "/api/agents/sessions", "list-sessions", sessions, anyKey, "List the key's sessions", handle(a.listSessions)},
@@ -105,6 +112,12 @@ func (a *API) register(r route) {
 // failures are the statuses that only some operations answer with.
 func failures(id string) []int {
 	switch id {
+	case "get-config":
+		return []int{http.StatusNotFound, http.StatusNotAcceptable}
+	case "create-config":
+		return []int{http.StatusConflict}
+	case "replace-config", "delete-config":
+		return []int{http.StatusNotFound}
 	case "launch":
 		return []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
 	case "chat":
@@ -131,6 +144,18 @@ func failures(id string) []int {
 // details says what a summary can't.
 func details(id string) string {
 	switch id {
+	case "create-config":
+		return "Stored as YAML in the host's data folder; what it leaves out is the host's to say at each launch. At most 200, 1 MiB each. " +
+			"Anybody who reaches the host may read, change and launch it: give credentials at the launch (mcp_env) instead. 409 when the id " +
+			"is taken."
+	case "replace-config":
+		return "The whole configuration anew. A value that is ***, as it is shown, stays what it was. Sessions keep what they were launched with."
+	case "validate-config":
+		return "Tells everything that is wrong at once, with path and (for YAML) line and column, and gives back what could be understood, as an " +
+			"object and as YAML: for an editor that has both side by side. It stores nothing."
+	case "get-config-schema":
+		return "With descriptions, enumerations, limits and the parameters of this host's policies ($defs, policy:NAME). What is valid fits it; " +
+			"POST /api/configs/validate says more."
 	case "launch":
 		return "Starts a sandbox with Claude Code in it and answers when it is ready. Give config_id or config, not both. The key is " +
 			"kept in memory only; later requests show it as a bearer token."

@@ -54,7 +54,7 @@ type Host struct {
 	network  *guard.Network
 	offline  *offlineModel
 	pool     *sandbox.Pool
-	presets  *preset.Catalog
+	presets  *preset.Library
 	sessions *session.Service
 	sweeping *sweeper
 	server   *http.Server
@@ -201,7 +201,7 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	_, handler := api.New(api.Config{
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
 	}, api.Deps{
-		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
+		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Custom: catalog, Files: files, Observer: observer{h.pool}, Status: h,
 		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")),
 	}, h.log.Named("api"))
 	h.server = &http.Server{
@@ -211,8 +211,8 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	return nil
 }
 
-// catalog loads the presets and checks them against the policies and filters that this host has.
-func (h *Host) catalog() (*preset.Catalog, error) {
+// catalog loads the presets and the users' own configurations, and checks them against the policies and filters that this host has.
+func (h *Host) catalog() (*preset.Library, error) {
 	known := preset.Known{Filters: h.plugins.Names(sdk.KindFilter), Params: h.checkParams}
 	for _, m := range h.policies.Modules() {
 		known.Policies = append(known.Policies, m.Name)
@@ -221,7 +221,19 @@ func (h *Host) catalog() (*preset.Catalog, error) {
 	if h.cfg.PresetsDir != "" {
 		own = os.DirFS(h.cfg.PresetsDir)
 	}
-	return preset.NewCatalog(presets.FS, own, known, h.cfg.PresetDefaults())
+	catalog, err := preset.NewCatalog(presets.FS, own, known, h.cfg.PresetDefaults())
+	if err != nil {
+		return nil, err
+	}
+	library, err := preset.OpenLibrary(catalog, h.data.path("configs"))
+	if err != nil {
+		return nil, err
+	}
+	_, broken := library.Own()
+	for _, b := range broken {
+		h.log.Warn("a configuration of a user's own can't be used", zap.String("config", b.ID), zap.String("error", b.Error))
+	}
+	return library, nil
 }
 
 func (h *Host) checkParams(name string, params json.RawMessage) error {

@@ -32,7 +32,7 @@ func TestCheckKeepsWhatIsGood(t *testing.T) {
 		unreadable bool
 	}{
 		{"nothing wrong", "name: X\nallowed_tools: [Read]\n", nil, preset.Config{Name: "X", AllowedTools: []string{"Read"}}, false},
-		{"an unknown key", "id: x\nnmae: X\nmax_turns: 5\n", []string{"2:1 nmae: unknown key; did you mean name?"}, preset.Config{ID: "x", MaxTurns: 5}, false},
+		{"an unknown key", "id: x\nnme: X\nmax_turns: 5\n", []string{"2:1 nme: unknown key; did you mean name?"}, preset.Config{ID: "x", MaxTurns: 5}, false},
 		{
 			"a value of the wrong type", "id: x\nmax_turns: many\nresource_limits:\n  cpu_quota: 5\n",
 			[]string{"2:1 max_turns: must be a whole number, got a string", "4:3 resource_limits.cpu_quota: must be 1000 to 25600000 (100000 is one CPU), got 5"},
@@ -60,7 +60,7 @@ func TestCheckKeepsWhatIsGood(t *testing.T) {
 			}
 		})
 	}
-	got := checker(t).Check([]byte(`{"id":"x","allowed_tools":["Raed"],"nmae":1}`), preset.FormatJSON)
+	got := checker(t).Check([]byte(`{"id":"x","allowed_tools":["Raed"],"nme":1}`), preset.FormatJSON)
 	if len(got.Errors) != 2 || got.Errors[0].Line != 0 || got.Config.ID != "x" || !got.Readable {
 		t.Errorf("got %+v", got)
 	}
@@ -168,7 +168,7 @@ func TestSchemaTakesWhatIsValid(t *testing.T) {
 func TestSchemaRefusesWhatIsNot(t *testing.T) {
 	schema := compiled(t)
 	for _, text := range []string{
-		`{"id":"../x"}`, `{"nmae":"x"}`, `{"max_turns":1001}`, `{"max_turns":-1}`, `{"permission_mode":"ask"}`, `{"allowed_tools":["Raed"]}`, `{"allowed_tools":["Read","Read"]}`,
+		`{"id":"../x"}`, `{"nme":"x"}`, `{"max_turns":1001}`, `{"max_turns":-1}`, `{"permission_mode":"ask"}`, `{"allowed_tools":["Raed"]}`, `{"allowed_tools":["Read","Read"]}`,
 		`{"resource_limits":{"cpu_quota":5}}`, `{"resource_limits":{"memory_limit":"lots"}}`, `{"cwd":"/etc"}`, `{"setting_sources":["global"]}`, `{"network":{"egress":"some"}}`,
 		`{"system_prompt":{"type":"preset"}}`, `{"agents":{"a":{"prompt":"x"}}}`, `{"mcp_servers":{"a__b":{}}}`, `{"mcp_servers":{"a":{"type":"ws"}}}`,
 		`{"policies":[{"name":"nope"}]}`, `{"policies":[{"name":"path","params":{"x":1}}]}`, `{"filters":["nope"]}`, `{"env":{"A=B":"x"}}`, `[]`,
