@@ -75,6 +75,7 @@ type Deps struct {
 	Turns    Turns
 	Catalog  Catalog
 	Custom   Custom
+	Gates    Gates
 	Files    Files
 	Observer Observer
 	Status   Status

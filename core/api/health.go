@@ -75,11 +75,7 @@ func (a *API) health(context.Context, *struct{}) (*healthOutput, error) {
 		})
 	}
 	for _, p := range a.Status.Policies() {
-		info := PolicyInfo{Name: p.Name, Version: p.Version, Description: p.Description, Digest: p.Digest, Gates: []string{}}
-		for _, g := range p.Gates {
-			info.Gates = append(info.Gates, string(g))
-		}
-		h.Policies = append(h.Policies, info)
+		h.Policies = append(h.Policies, policyInfo(p))
 	}
 	return &healthOutput{Body: h}, nil
 }

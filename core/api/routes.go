@@ -44,6 +44,9 @@ func (a *API) routes() []route {
 		{http.MethodPost, "/api/configs/validate", "validate-config", configs, anyone, "What is wrong with a configuration, and where", asGiven(a.validateConfig)},
 		{http.MethodGet, "/api/configs/tools", "list-tools", configs, anyone, "List the tools that a configuration may allow", handle(a.listTools)},
 
+		{http.MethodGet, "/api/policies", "list-policies", "policies", anyone, "List the policies, with how they have judged", handle(a.listPolicies)},
+		{http.MethodPost, "/api/policies/check", "check-policies", "policies", anyone, "Would this be allowed? A dry run", handle(a.checkPolicies)},
+
 		{http.MethodPost, "/api/agents/launch", "launch", sessions, anyone, "Launch an agent", streams(a.launch, launchAnswers)},
 		{http.MethodGet, "/api/agents/sessions", "list-sessions", sessions, anyKey, "List the key's sessions", handle(a.listSessions)},
 		{http.MethodGet, "/api/agents/sessions/{session_id}", "get-session", sessions, owner, "Get a session", handle(a.getSession)},
@@ -116,7 +119,7 @@ func failures(id string) []int {
 		return []int{http.StatusNotFound, http.StatusNotAcceptable}
 	case "create-config":
 		return []int{http.StatusConflict}
-	case "replace-config", "delete-config":
+	case "replace-config", "delete-config", "check-policies":
 		return []int{http.StatusNotFound}
 	case "launch":
 		return []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
@@ -156,6 +159,13 @@ func details(id string) string {
 	case "get-config-schema":
 		return "With descriptions, enumerations, limits and the parameters of this host's policies ($defs, policy:NAME). What is valid fits it; " +
 			"POST /api/configs/validate says more."
+	case "list-policies":
+		return "Verdicts are counted since the host began, each answer of a policy once: one that is asked with the operator's parameters and with a " +
+			"configuration's counts twice. Dry runs don't count."
+	case "check-policies":
+		return "Puts one question to the gates as a session of this configuration would: the same code, the policies with the operator's and the " +
+			"configuration's parameters, and the filters. Policies begin without state, and nothing is kept. Claude Code's own permission mode, " +
+			"full storage and the addresses behind a name are not known here."
 	case "launch":
 		return "Starts a sandbox with Claude Code in it and answers when it is ready. Give config_id or config, not both. The key is " +
 			"kept in memory only; later requests show it as a bearer token."
