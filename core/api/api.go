@@ -76,6 +76,7 @@ type Deps struct {
 	Catalog  Catalog
 	Custom   Custom
 	Gates    Gates
+	Platform Platform
 	Files    Files
 	Observer Observer
 	Status   Status
@@ -133,7 +134,7 @@ func New(cfg Config, deps Deps, log *zap.Logger) (*API, http.Handler) {
 	mux.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusMethodNotAllowed, r.Method+" is not for "+clip(r.URL.Path))
 	})
-	return a, a.recovered(guarded(foldFilePath(mux)))
+	return a, a.recovered(guarded(sameOrigin(foldFilePath(mux))))
 }
 
 // OpenAPI is the API's description as YAML.

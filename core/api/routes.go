@@ -47,6 +47,12 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/policies", "list-policies", "policies", anyone, "List the policies, with how they have judged", handle(a.listPolicies)},
 		{http.MethodPost, "/api/policies/check", "check-policies", "policies", anyone, "Would this be allowed? A dry run", handle(a.checkPolicies)},
 
+		{http.MethodGet, "/api/plugins", "list-plugins", "host", anyone, "List the plugins", handle(a.listPlugins)},
+		{http.MethodGet, "/api/plugins/{name}/logs", "get-plugin-logs", "host", anyone, "What a plugin wrote", handle(a.pluginLogs)},
+		{http.MethodGet, "/api/providers", "list-providers", "host", anyone, "List the providers, and whether they can be used", handle(a.listProviders)},
+		{http.MethodGet, "/api/settings", "list-settings", "host", anyone, "The host's configuration as it is in force", handle(a.listSettings)},
+		{http.MethodGet, "/api/about", "about", "host", anyone, "What this host is", handle(a.about)},
+
 		{http.MethodPost, "/api/agents/launch", "launch", sessions, anyone, "Launch an agent", streams(a.launch, launchAnswers)},
 		{http.MethodGet, "/api/agents/sessions", "list-sessions", sessions, anyKey, "List the key's sessions", handle(a.listSessions)},
 		{http.MethodGet, "/api/agents/sessions/{session_id}", "get-session", sessions, owner, "Get a session", handle(a.getSession)},
@@ -119,7 +125,7 @@ func failures(id string) []int {
 		return []int{http.StatusNotFound, http.StatusNotAcceptable}
 	case "create-config":
 		return []int{http.StatusConflict}
-	case "replace-config", "delete-config", "check-policies":
+	case "replace-config", "delete-config", "check-policies", "get-plugin-logs":
 		return []int{http.StatusNotFound}
 	case "launch":
 		return []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
@@ -166,6 +172,14 @@ func details(id string) string {
 		return "Puts one question to the gates as a session of this configuration would: the same code, the policies with the operator's and the " +
 			"configuration's parameters, and the filters. Policies begin without state, and nothing is kept. Claude Code's own permission mode, " +
 			"full storage and the addresses behind a name are not known here."
+	case "get-plugin-logs":
+		return "The newest lines of every level that the plugin logged or printed, and what the host had to say of it; 500 are kept in memory. " +
+			"Keys and credentials are ***."
+	case "list-providers":
+		return "Asks each provider, at most once in half a minute; one that takes longer than 5 seconds is not available."
+	case "list-settings":
+		return "What `agcluster config` prints, with what each key is for. It is changed in agcluster.yaml, the environment or by flags, and " +
+			"read at the host's start."
 	case "launch":
 		return "Starts a sandbox with Claude Code in it and answers when it is ready. Give config_id or config, not both. The key is " +
 			"kept in memory only; later requests show it as a bearer token."

@@ -40,8 +40,10 @@ import (
 // Host is a running host. It is made by Start and must be closed.
 type Host struct {
 	cfg     config.Config
+	sources config.Sources
 	version string
-	secrets session.Secrets
+	started time.Time
+	secrets Secrets
 	log     *zap.Logger
 
 	data     *dataDir
@@ -63,10 +65,21 @@ type Host struct {
 	cleanup  []func(context.Context) error
 }
 
-// Start builds the host and begins to serve. version is what /health tells; secrets is told of every key that the host holds, so
-// that log shows none. When it fails, nothing is left running.
-func Start(ctx context.Context, cfg config.Config, version string, secrets session.Secrets, log *zap.Logger) (*Host, error) {
-	h := &Host{cfg: cfg, version: version, secrets: secrets, log: log, served: make(chan error, 1)}
+// Secrets knows what must not be shown.
+type Secrets interface {
+	session.Secrets
+	// Redact returns a text with the secrets in it replaced.
+	Redact(text string) string
+}
+
+// Start builds the host and begins to serve. sources say where the configuration comes from; version is what /health tells; secrets is
+// told of every key that the host holds, so that log shows none. When it fails, nothing is left running.
+func Start(
+	ctx context.Context, cfg config.Config, sources config.Sources, version string, secrets Secrets, log *zap.Logger,
+) (*Host, error) {
+	h := &Host{
+		cfg: cfg, sources: sources, version: version, started: time.Now().UTC(), secrets: secrets, log: log, served: make(chan error, 1),
+	}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -125,7 +138,7 @@ func (h *Host) findPlugins(context.Context) error {
 	var err error
 	h.plugins, err = plugin.Open(plugin.Config{
 		Dir: h.cfg.Plugins.Dir, DataDir: h.data.path("plugins"), RunDir: h.cfg.RunDir, HostID: h.data.hostID,
-		Pins: h.cfg.Plugins.Pins, Options: h.cfg.Plugins.Options,
+		Pins: h.cfg.Plugins.Pins, Options: h.cfg.Plugins.Options, Redact: h.secrets.Redact,
 	}, h.log.Named("plugin"))
 	if err != nil {
 		return err
@@ -197,11 +210,16 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	}
 	h.presets = catalog
 	files := workspace.New(workspace.Config{}, opener{h}, guard.NewFiles(g, h.sessions), h.plugins, h.log.Named("workspace"))
+	about, err := newPlatform(h)
+	if err != nil {
+		return err
+	}
 	c := h.cfg
 	_, handler := api.New(api.Config{
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
 	}, api.Deps{
-		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Custom: catalog, Gates: gates{g, h.egress}, Files: files, Observer: observer{h.pool}, Status: h,
+		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Custom: catalog, Gates: gates{g, h.egress}, Platform: about,
+		Files: files, Observer: observer{h.pool}, Status: h,
 		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")),
 	}, h.log.Named("api"))
 	h.server = &http.Server{
