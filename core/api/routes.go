@@ -59,6 +59,7 @@ func (a *API) routes() []route {
 		{http.MethodDelete, "/api/agents/sessions/{session_id}", "stop-session", sessions, owner, "Stop a session for good", handle(a.stopSession)},
 		{http.MethodPost, "/api/agents/sessions/{session_id}/interrupt", "interrupt", sessions, owner, "Interrupt the running turn", handle(a.interrupt)},
 
+		{http.MethodPost, "/api/agents/chat", "seed-chat", agents, anyKey, "Send a message, as AgCluster Container's UI does", streams(a.seedChat, seedChatAnswers)},
 		{http.MethodPost, "/api/agents/{session_id}/chat", "chat", agents, owner, "Send a message", streams(a.chat, chatAnswers)},
 		{http.MethodGet, "/api/agents/{session_id}/events", "follow-events", agents, owner, "Follow the session's events", streams(a.follow, eventAnswers)},
 		{http.MethodGet, "/api/agents/{session_id}/messages", "list-messages", agents, owner, "Read the session's history", handle(a.messages)},
@@ -131,6 +132,8 @@ func failures(id string) []int {
 		return []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
 	case "chat":
 		return []int{http.StatusNotAcceptable, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
+	case "seed-chat":
+		return []int{http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
 	case "interrupt", "answer-approval":
 		return []int{http.StatusConflict}
 	case "follow-tools":
@@ -187,6 +190,9 @@ func details(id string) string {
 		return "Starts a turn. With `Accept: text/event-stream` the answer is the turn's events as they happen, ended by " +
 			"`data: [DONE]`; otherwise one JSON object when the turn has ended. A client that goes away does not end the turn: it " +
 			"goes on at /events. 409 while another turn runs."
+	case "seed-chat":
+		return "For clients of AgCluster Container's own UI. New ones use /api/agents/{session_id}/chat and /events, which can be resumed and " +
+			"have approvals. A client that goes away does not end the turn."
 	case "follow-events":
 		return "All events after Last-Event-ID (or `after`), then those to come. With `turn` the stream ends with that turn."
 	case "get-resources":
