@@ -15,7 +15,7 @@ const mediaYAML = "application/yaml"
 
 // ConfigList answers GET /api/configs/.
 type ConfigList struct {
-	Configs []preset.Summary `json:"configs"`
+	Configs []preset.Summary `json:"configs" nullable:"false"`
 	Total   int              `json:"total"`
 }
 

@@ -30,7 +30,7 @@ type Validated struct {
 	Valid  bool           `json:"valid" doc:"True when it could be launched. To keep it, an id is needed besides."`
 	Config *preset.Config `json:"config,omitempty" doc:"What could be understood, with nothing filled in: unknown keys and values of the wrong type are left out."`
 	YAML   string         `json:"yaml,omitempty" doc:"config as YAML, in the order that presets have."`
-	Errors []ConfigError  `json:"errors"`
+	Errors []ConfigError  `json:"errors" nullable:"false"`
 }
 
 type validateOutput struct{ Body Validated }
@@ -87,7 +87,7 @@ func (a *API) configSchema(context.Context, *struct{}) (*schemaOutput, error) {
 
 // ToolList answers GET /api/configs/tools.
 type ToolList struct {
-	Tools []preset.Tool `json:"tools"`
+	Tools []preset.Tool `json:"tools" nullable:"false"`
 	Total int           `json:"total"`
 }
 

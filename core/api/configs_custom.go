@@ -68,8 +68,8 @@ func (a *API) deleteConfig(_ context.Context, in *customInput) (*struct{}, error
 
 // CustomList answers GET /api/configs/custom/list.
 type CustomList struct {
-	Configs []preset.Summary `json:"configs"`
-	Broken  []preset.Broken  `json:"broken" doc:"Those that can't be used now, because they name a policy that is gone, say. They can be replaced and deleted."`
+	Configs []preset.Summary `json:"configs" nullable:"false"`
+	Broken  []preset.Broken  `json:"broken" nullable:"false" doc:"Those that can't be used now, because they name a policy that is gone, say. They can be replaced and deleted."`
 	Total   int              `json:"total"`
 }
 

@@ -32,12 +32,12 @@ type ProviderInfo struct {
 	Available    bool     `json:"available" doc:"It answered within the last half minute."`
 	Reason       string   `json:"reason,omitempty" doc:"Why it is not available."`
 	Version      string   `json:"version"`
-	Capabilities []string `json:"capabilities" doc:"What it can do beside making sandboxes: stats, logs, pull, …"`
+	Capabilities []string `json:"capabilities" nullable:"false" doc:"What it can do beside making sandboxes: stats, logs, pull, …"`
 }
 
 // ProviderList answers GET /api/providers.
 type ProviderList struct {
-	Providers []ProviderInfo `json:"providers"`
+	Providers []ProviderInfo `json:"providers" nullable:"false"`
 	Pool      PoolHealth     `json:"pool"`
 	Total     int            `json:"total"`
 }
@@ -116,7 +116,7 @@ func (AnyValue) Schema(huma.Registry) *huma.Schema {
 
 // SettingList answers GET /api/settings.
 type SettingList struct {
-	Settings []Setting `json:"settings"`
+	Settings []Setting `json:"settings" nullable:"false"`
 	Total    int       `json:"total"`
 }
 

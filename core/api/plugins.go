@@ -15,7 +15,7 @@ type PluginDetails struct {
 	PID           int        `json:"pid,omitempty" doc:"Of its process, while that runs."`
 	StartedAt     *time.Time `json:"started_at,omitempty" doc:"When its process was started, while that runs."`
 	LastError     string     `json:"last_error,omitempty" doc:"Why it ended or could not be started."`
-	Capabilities  []string   `json:"capabilities" doc:"Known once it was used."`
+	Capabilities  []string   `json:"capabilities" nullable:"false" doc:"Known once it was used."`
 	OptionsSchema Object     `json:"options_schema" doc:"JSON Schema of its options; {} until it was used, and for one that takes none."`
 	Options       AnyObject  `json:"options" doc:"As configured in plugins.options; values that look like credentials are ***."`
 }
@@ -25,7 +25,7 @@ type AnyObject map[string]any
 
 // PluginList answers GET /api/plugins.
 type PluginList struct {
-	Plugins []PluginDetails `json:"plugins"`
+	Plugins []PluginDetails `json:"plugins" nullable:"false"`
 	Total   int             `json:"total"`
 }
 
@@ -72,7 +72,7 @@ type PluginLogLine struct {
 
 // PluginLogs answers GET /api/plugins/{name}/logs.
 type PluginLogs struct {
-	Lines []PluginLogLine `json:"lines" doc:"The oldest first."`
+	Lines []PluginLogLine `json:"lines" nullable:"false" doc:"The oldest first."`
 	Total int             `json:"total" doc:"Lines that are kept."`
 }
 

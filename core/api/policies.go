@@ -66,7 +66,7 @@ type VerdictCounts struct {
 
 // PolicyList answers GET /api/policies.
 type PolicyList struct {
-	Policies []LoadedPolicy `json:"policies"`
+	Policies []LoadedPolicy `json:"policies" nullable:"false"`
 	Total    int            `json:"total"`
 }
 
@@ -119,7 +119,7 @@ type CheckAnswer struct {
 	By      string      `json:"by" doc:"Who decided: policy:NAME, filter:NAME, host or host:egress; empty when nobody minded."`
 	Reason  string      `json:"reason"`
 	Rewrite Object      `json:"rewrite,omitempty" doc:"The tool's new input, where it was rewritten."`
-	Steps   []CheckStep `json:"steps" doc:"Every answer on the way, in order. A policy is asked about the call, and about each path that it names."`
+	Steps   []CheckStep `json:"steps" nullable:"false" doc:"Every answer on the way, in order. A policy is asked about the call, and about each path that it names."`
 }
 
 // CheckStep is one answer on the way.

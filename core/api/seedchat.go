@@ -15,7 +15,7 @@ import (
 
 // SeedChatRequest is the body of POST /api/agents/chat.
 type SeedChatRequest struct {
-	Messages  []SeedChatMessage `json:"messages" minItems:"1" maxItems:"10000" doc:"The conversation; the last message of a user is sent. The session remembers the others by itself."`
+	Messages  []SeedChatMessage `json:"messages" nullable:"false" minItems:"1" maxItems:"10000" doc:"The conversation; the last message of a user is sent. The session remembers the others by itself."`
 	SessionID string            `json:"sessionId,omitempty" maxLength:"64" doc:"The session; the header X-Session-ID does as well."`
 }
 

@@ -311,20 +311,6 @@ func (g *Guard) filterCall(
 	}
 }
 
-// decisionOf is a filter's answer in the words of policies.
-func decisionOf(d sdk.Decision) policy.Decision {
-	switch d {
-	case sdk.Pass:
-		return policy.Allow
-	case sdk.Ask:
-		return policy.Ask
-	case sdk.Rewrite:
-		return policy.Rewrite
-	default:
-		return policy.Deny
-	}
-}
-
 // Result implements session.Guard: the filters see what a tool returned before the model does.
 func (g *Guard) Result(ctx context.Context, scope session.Scope, ask agent.Ask) session.Judgement {
 	j := judging{gate: gateResult}

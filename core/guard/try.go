@@ -12,6 +12,7 @@ import (
 	"github.com/agcluster/agcluster/core/policy"
 	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
+	"github.com/agcluster/agcluster/plugins/sdk"
 )
 
 // Question is what a dry run asks: would this be allowed? Gate says which of the other fields count.
@@ -131,6 +132,20 @@ func (t *Trial) conclude(j session.Judgement) {
 	// What the host itself refused, nobody was asked about.
 	if n := len(t.Steps); t.Verdict == policy.Deny && (n == 0 || t.Steps[n-1].By != t.By || t.Steps[n-1].Verdict != policy.Deny) {
 		t.Steps = append(t.Steps, Step{By: t.By, Verdict: policy.Deny, Reason: t.Reason})
+	}
+}
+
+// decisionOf is a filter's answer in the words of policies.
+func decisionOf(d sdk.Decision) policy.Decision {
+	switch d {
+	case sdk.Pass:
+		return policy.Allow
+	case sdk.Ask:
+		return policy.Ask
+	case sdk.Rewrite:
+		return policy.Rewrite
+	default:
+		return policy.Deny
 	}
 }
 

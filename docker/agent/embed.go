@@ -8,7 +8,7 @@ import (
 )
 
 //go:embed package.json
-var manifest []byte //nolint:gochecknoglobals // embedding needs one
+var manifest []byte
 
 // ClaudeCode is the version of Claude Code that this build pins.
 func ClaudeCode() (string, error) {
