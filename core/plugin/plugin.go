@@ -2,7 +2,8 @@
 // hands out typed clients that outlive a crash, restarts what has died, and ends everything in Close. It knows no vendor.
 //
 // A plugin is a binary called KIND-NAME (provider-local, filter-secrets, exporter-zip) in one folder. It gets an environment of its
-// own, never the host's; a socket folder of its own, which is emptied before each start; and it dies with the host, also by kill -9.
+// own, never the host's; a socket folder of its own, which is emptied before each start; and it dies with the host, also by kill -9. The
+// newest 500 lines that it logs or prints are kept in memory, without secrets, for those who look after the host.
 package plugin
 
 import (
