@@ -75,7 +75,7 @@ type Deps struct {
 	Turns    Turns
 	Catalog  Catalog
 	Custom   Custom
-	Gates    Gates
+	Trials   Trials
 	Platform Platform
 	Files    Files
 	Observer Observer

@@ -15,8 +15,8 @@ import (
 	"github.com/agcluster/agcluster/core/preset"
 )
 
-// Gates tells of the policies as the gates use them.
-type Gates interface {
+// Trials tells of the policies as the gates use them.
+type Trials interface {
 	// Try asks what a session of this configuration would be told. It leaves nothing behind.
 	Try(ctx context.Context, c preset.Config, q guard.Question) (guard.Trial, error)
 	// Counts has the verdicts since the host began, by policy.
@@ -73,8 +73,8 @@ type PolicyList struct {
 type policyListOutput struct{ Body PolicyList }
 
 func (a *API) listPolicies(context.Context, *struct{}) (*policyListOutput, error) {
-	counts, operator := a.Gates.Counts(), map[string]preset.Policy{}
-	for _, p := range a.Gates.Operator() {
+	counts, operator := a.Trials.Counts(), map[string]preset.Policy{}
+	for _, p := range a.Trials.Operator() {
 		operator[p.Name] = p
 	}
 	out := &policyListOutput{Body: PolicyList{Policies: []LoadedPolicy{}}}
@@ -140,7 +140,7 @@ func (a *API) checkPolicies(ctx context.Context, in *checkInput) (*checkOutput, 
 	if err != nil {
 		return nil, err
 	}
-	t, err := a.Gates.Try(ctx, config, q)
+	t, err := a.Trials.Try(ctx, config, q)
 	if err != nil {
 		return nil, a.problem(err)
 	}

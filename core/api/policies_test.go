@@ -15,29 +15,29 @@ import (
 	"github.com/agcluster/agcluster/core/preset"
 )
 
-// gates notes what it is asked.
-type gates struct {
+// trials notes what it is asked.
+type trials struct {
 	config preset.Config
 	asked  guard.Question
 	trial  guard.Trial
 }
 
-func (g *gates) Try(_ context.Context, c preset.Config, q guard.Question) (guard.Trial, error) {
+func (g *trials) Try(_ context.Context, c preset.Config, q guard.Question) (guard.Trial, error) {
 	g.config, g.asked = c, q
 	return g.trial, nil
 }
 
-func (*gates) Counts() map[string]guard.Counts {
+func (*trials) Counts() map[string]guard.Counts {
 	return map[string]guard.Counts{"path": {Allow: 5, Deny: 1}}
 }
 
-func (*gates) Operator() []preset.Policy {
+func (*trials) Operator() []preset.Policy {
 	return []preset.Policy{{Name: "path", Params: json.RawMessage(`{"deny":["/x"]}`)}}
 }
 
-func serveGates(t *testing.T, g *gates) string {
+func serveTrials(t *testing.T, g *trials) string {
 	t.Helper()
-	_, h := New(Config{}, Deps{Catalog: configs{[]preset.Config{{ID: "x", Cwd: "/workspace/x"}}}, Gates: g, Status: &host{}}, zap.NewNop())
+	_, h := New(Config{}, Deps{Catalog: configs{[]preset.Config{{ID: "x", Cwd: "/workspace/x"}}}, Trials: g, Status: &host{}}, zap.NewNop())
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -45,7 +45,7 @@ func serveGates(t *testing.T, g *gates) string {
 }
 
 func TestPoliciesTellHowTheyHaveJudged(t *testing.T) {
-	status, body := send(t, http.MethodGet, serveGates(t, &gates{}), "")
+	status, body := send(t, http.MethodGet, serveTrials(t, &trials{}), "")
 	const want = `{"policies":[{"name":"path","version":"","description":"Paths.","digest":"","gates":[],` +
 		`"params_schema":{"type":"object","properties":{"deny":{"type":"array"}}},"operator":true,"params":{"deny":["/x"]},` +
 		`"verdicts":{"allow":5,"deny":1,"ask":0,"rewrite":0}}],"total":1}` + "\n"
@@ -83,11 +83,11 @@ func TestADryRunPutsTheQuestionOfItsGate(t *testing.T) {
 			"x",
 		},
 	} {
-		g := &gates{trial: guard.Trial{
+		g := &trials{trial: guard.Trial{
 			Verdict: policy.Rewrite, By: "filter:f", Reason: "r", Rewrite: json.RawMessage(`{"a":1}`),
 			Steps: []guard.Step{{By: "policy:path", Verdict: policy.Allow}, {By: "filter:f", Verdict: policy.Rewrite, Reason: "r"}},
 		}}
-		status, body := send(t, http.MethodPost, serveGates(t, g)+"/check", c.body)
+		status, body := send(t, http.MethodPost, serveTrials(t, g)+"/check", c.body)
 		asked, wanted := g.asked, c.want
 		if string(asked.Input) != string(wanted.Input) || asked.Gate != wanted.Gate || asked.Tool != wanted.Tool || asked.Op != wanted.Op || asked.Path != wanted.Path ||
 			asked.Connection != wanted.Connection || g.config.ID != c.id {
@@ -113,11 +113,11 @@ func TestADryRunRefusesHalfAQuestion(t *testing.T) {
 		`{"gate":"tool.call","tool":"x"}`:                                    `config_id or config is needed`,
 		`{"config":{"max_turns":"x"},"gate":"tool.call","tool":"x"}`:         `"location":"body.config.max_turns"`,
 	} {
-		if status, got := send(t, http.MethodPost, serveGates(t, &gates{})+"/check", body); status != 422 || !strings.Contains(got, want) {
+		if status, got := send(t, http.MethodPost, serveTrials(t, &trials{})+"/check", body); status != 422 || !strings.Contains(got, want) {
 			t.Errorf("%s: %d %s", body, status, got)
 		}
 	}
-	if status, got := send(t, http.MethodPost, serveGates(t, &gates{})+"/check", `{"config_id":"none","gate":"tool.call","tool":"x"}`); status != 404 {
+	if status, got := send(t, http.MethodPost, serveTrials(t, &trials{})+"/check", `{"config_id":"none","gate":"tool.call","tool":"x"}`); status != 404 {
 		t.Errorf("%d %s", status, got)
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"github.com/agcluster/agcluster/core/preset"
 )
 
-// gates lets the API ask what a session would be told.
-type gates struct {
+// trials lets the API ask what a session would be told.
+type trials struct {
 	*guard.Guard
 	egress *egress.Proxy
 }
 
-var _ api.Gates = gates{}
+var _ api.Trials = trials{}
 
-// Try implements api.Gates: a connection passes the rules of the forward proxy before the policies, and its address after them.
-func (g gates) Try(ctx context.Context, c preset.Config, q guard.Question) (guard.Trial, error) {
+// Try implements api.Trials: a connection passes the rules of the forward proxy before the policies, and its address after them.
+func (g trials) Try(ctx context.Context, c preset.Config, q guard.Question) (guard.Trial, error) {
 	if q.Gate != policy.GateNetworkConnect {
 		return g.Guard.Try(ctx, c, q)
 	}
