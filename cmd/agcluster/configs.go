@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/agcluster/agcluster/core/api"
+	"github.com/agcluster/agcluster/core/preset"
 )
 
 func configsCommand(g *globals) *cobra.Command {
@@ -33,11 +31,11 @@ func configsCommand(g *globals) *cobra.Command {
 			if err != nil || g.json {
 				return g.orJSON(raw, err)
 			}
-			text, err := toYAML(raw)
+			text, err := preset.ToYAML(raw)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprint(g.out, clean(text))
+			_, err = fmt.Fprint(g.out, clean(string(text)))
 			return err
 		}),
 	}
@@ -80,35 +78,4 @@ func (g *globals) listConfigs(list api.ConfigList) error {
 		}
 	}
 	return table(g.out, g.colours(g.out), rows)
-}
-
-// toYAML writes JSON as YAML, its keys in the order they have.
-func toYAML(raw []byte) (string, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(raw, &doc); err != nil {
-		return "", fmt.Errorf("reading the configuration: %w", err)
-	}
-	plain(&doc)
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	err := enc.Encode(&doc)
-	if err = errors.Join(err, enc.Close()); err != nil {
-		return "", fmt.Errorf("writing the configuration: %w", err)
-	}
-	return b.String(), nil
-}
-
-// plain takes off the style that JSON has. Short lists of plain values stay on one line.
-func plain(n *yaml.Node) {
-	n.Style = 0
-	scalars, width := n.Kind == yaml.SequenceNode, 0
-	for _, child := range n.Content {
-		plain(child)
-		scalars = scalars && child.Kind == yaml.ScalarNode
-		width += len(child.Value) + 2
-	}
-	if scalars && width < 80 {
-		n.Style = yaml.FlowStyle
-	}
 }

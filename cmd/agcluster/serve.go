@@ -39,11 +39,11 @@ func serveCommand() *cobra.Command {
 		Long: "Start the host. Configuration comes from agcluster.yaml, the environment and flags; `agcluster config` shows the\n" +
 			"effective one and where each value comes from. SIGTERM and Ctrl-C drain and stop it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, _, err := load(cmd.Flags(), file)
+			cfg, sources, err := load(cmd.Flags(), file)
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg)
+			return serve(cmd.Context(), cfg, sources)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", "configuration file (default: ./agcluster.yaml if there is one)")
@@ -51,7 +51,7 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-func serve(ctx context.Context, cfg config.Config) error {
+func serve(ctx context.Context, cfg config.Config, sources config.Sources) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	redactor := telemetry.NewRedactor()
@@ -60,7 +60,7 @@ func serve(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	defer flush()
-	h, err := host.Start(ctx, cfg, version, redactor, log)
+	h, err := host.Start(ctx, cfg, sources, version, redactor, log)
 	if err != nil {
 		return err
 	}

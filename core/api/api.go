@@ -46,6 +46,8 @@ type Catalog interface {
 	List() []preset.Config
 	Get(id string) (preset.Config, bool)
 	Complete(c preset.Config) (preset.Config, error)
+	Check(text []byte, format preset.Format) preset.Checked
+	Origin(id string) preset.Origin
 }
 
 // Status tells of the host for GET /health.
@@ -73,6 +75,9 @@ type Deps struct {
 	Sessions Sessions
 	Turns    Turns
 	Catalog  Catalog
+	Custom   Custom
+	Trials   Trials
+	Platform Platform
 	Files    Files
 	Observer Observer
 	Status   Status
@@ -136,7 +141,7 @@ func New(cfg Config, deps Deps, log *zap.Logger) (*API, http.Handler) {
 	mux.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusMethodNotAllowed, r.Method+" is not for "+clip(r.URL.Path))
 	})
-	return a, a.recovered(guarded(foldFilePath(mux)))
+	return a, a.recovered(guarded(sameOrigin(foldFilePath(mux))))
 }
 
 // OpenAPI is the API's description as YAML.

@@ -3,15 +3,19 @@ package api
 import (
 	"context"
 	"maps"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"github.com/agcluster/agcluster/core/preset"
 )
 
+const mediaYAML = "application/yaml"
+
 // ConfigList answers GET /api/configs/.
 type ConfigList struct {
-	Configs []preset.Summary `json:"configs"`
+	Configs []preset.Summary `json:"configs" nullable:"false"`
 	Total   int              `json:"total"`
 }
 
@@ -19,28 +23,64 @@ type configsOutput struct{ Body ConfigList }
 
 func (a *API) listConfigs(context.Context, *struct{}) (*configsOutput, error) {
 	all := a.Catalog.List()
-	out := &configsOutput{Body: ConfigList{Configs: make([]preset.Summary, 0, len(all)), Total: len(all)}}
-	for _, c := range all {
-		out.Body.Configs = append(out.Body.Configs, c.Summary())
+	return &configsOutput{Body: ConfigList{Configs: a.summaries(all), Total: len(all)}}, nil
+}
+
+func (a *API) summaries(list []preset.Config) []preset.Summary {
+	out := make([]preset.Summary, 0, len(list))
+	for _, c := range list {
+		s := c.Summary()
+		s.Custom = a.Catalog.Origin(c.ID) == preset.OriginCustom
+		out = append(out, s)
 	}
-	return out, nil
+	return out
 }
 
 type configInput struct {
 	ConfigID string `path:"config_id" maxLength:"64"`
+	Accept   string `header:"Accept" doc:"application/json (the default) or application/yaml."`
 }
 
-type configOutput struct{ Body preset.Config }
-
-func (a *API) getConfig(_ context.Context, in *configInput) (*configOutput, error) {
+func (a *API) getConfig(_ context.Context, in *configInput) (*huma.StreamResponse, error) {
+	form, err := negotiate(in.Accept, mediaJSON, mediaYAML)
+	if err != nil {
+		return nil, err
+	}
 	c, ok := a.Catalog.Get(in.ConfigID)
 	if !ok {
 		return nil, huma.Error404NotFound("there is no configuration " + clip(in.ConfigID))
 	}
-	return &configOutput{Body: masked(c)}, nil
+	c = a.public(c)
+	if form == mediaJSON {
+		return &huma.StreamResponse{Body: func(hc huma.Context) { writeJSON(hc, c) }}, nil
+	}
+	text, err := c.YAML()
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		_, w := humachi.Unwrap(hc)
+		w.Header().Set("Content-Type", mediaYAML)
+		_, _ = w.Write(text) // the client has gone; there is nobody to tell
+	}}, nil
 }
 
-// masked hides what may be a credential of the operator's: anybody can read this.
+func configAnswers(r huma.Registry, op *huma.Operation) {
+	answers(op, "The configuration, complete. Values that may be credentials are ***, unless it ships with the host.", map[string]*huma.MediaType{
+		mediaJSON: media(r.Schema(reflect.TypeFor[preset.Config](), true, "Config")),
+		mediaYAML: media(&huma.Schema{Type: huma.TypeString, Description: "The same as a preset file."}),
+	})
+}
+
+// public is what anybody may read of a configuration.
+func (a *API) public(c preset.Config) preset.Config {
+	if a.Catalog.Origin(c.ID) == preset.OriginBuiltin {
+		return c
+	}
+	return masked(c)
+}
+
+// masked hides what may be a credential: anybody can read this.
 func masked(c preset.Config) preset.Config {
 	c.Env = mask(c.Env)
 	servers := maps.Clone(c.MCPServers)
@@ -58,7 +98,7 @@ func mask(values map[string]string) map[string]string {
 	}
 	out := make(map[string]string, len(values))
 	for k := range values {
-		out[k] = "***"
+		out[k] = preset.Hidden
 	}
 	return out
 }

@@ -37,7 +37,7 @@ type PluginHealth struct {
 	Name     string `json:"name"`
 	Kind     string `json:"kind" enum:"provider,filter,exporter"`
 	Version  string `json:"version,omitempty" doc:"Empty until it was used."`
-	State    string `json:"state" enum:"stopped,running,restarting" doc:"Stopped: it starts at its first use."`
+	State    string `json:"state" enum:"stopped,running,restarting,failed" doc:"Stopped: it starts at its first use. Restarting: it died and starts at its next. Failed: it could not be started and is tried again."`
 	Restarts int    `json:"restarts"`
 }
 
@@ -64,22 +64,13 @@ func (a *API) health(context.Context, *struct{}) (*healthOutput, error) {
 	pool := a.Status.Pool()
 	h := Health{
 		Status: "healthy", AgentImage: a.cfg.AgentImage, Version: a.cfg.Version, Provider: a.cfg.Provider, Offline: a.cfg.Offline,
-		Sandboxes: pool.Sandboxes, Pool: PoolHealth{
-			Ready: pool.Ready, Starting: pool.Starting, MemoryBytes: pool.MemoryBytes, Warm: pool.Warm, Cold: pool.Cold,
-			Slots: pool.Slots, Waiting: pool.Waiting, Queue: pool.Queue,
-		}, Plugins: []PluginHealth{}, Policies: []PolicyInfo{},
+		Sandboxes: pool.Sandboxes, Pool: poolHealth(pool), Plugins: []PluginHealth{}, Policies: []PolicyInfo{},
 	}
 	for _, p := range a.Status.Plugins() {
-		h.Plugins = append(h.Plugins, PluginHealth{
-			Name: p.Name, Kind: string(p.Kind), Version: p.Version, State: string(p.State), Restarts: p.Restarts,
-		})
+		h.Plugins = append(h.Plugins, pluginHealth(p))
 	}
 	for _, p := range a.Status.Policies() {
-		info := PolicyInfo{Name: p.Name, Version: p.Version, Description: p.Description, Digest: p.Digest, Gates: []string{}}
-		for _, g := range p.Gates {
-			info.Gates = append(info.Gates, string(g))
-		}
-		h.Policies = append(h.Policies, info)
+		h.Policies = append(h.Policies, policyInfo(p))
 	}
 	return &healthOutput{Body: h}, nil
 }

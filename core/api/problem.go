@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/plugin"
 	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/plugins/sdk"
@@ -36,6 +37,10 @@ func kinds() []kind {
 		{session.ErrStopping, http.StatusConflict, "the session is being stopped"},
 		{session.ErrDraining, http.StatusServiceUnavailable, "the host is shutting down"},
 		{session.ErrUnavailable, http.StatusServiceUnavailable, ""},
+		{plugin.ErrNotFound, http.StatusNotFound, ""},
+		{preset.ErrExists, http.StatusConflict, ""},
+		{preset.ErrFull, http.StatusConflict, ""},
+		{preset.ErrNotFound, http.StatusNotFound, ""},
 		{agent.ErrGone, http.StatusServiceUnavailable, "the sandbox can't be reached; try again"},
 		{sdk.ErrPlatformDown, http.StatusServiceUnavailable, ""},
 		{sdk.ErrPluginExited, http.StatusServiceUnavailable, "the session's provider ended; it is started again, try again"},

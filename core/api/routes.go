@@ -35,7 +35,23 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/metrics", "metrics", "host", anyone, "The host's numbers, for Prometheus", streams(a.metrics, metricsAnswers)},
 
 		{http.MethodGet, "/api/configs/", "list-configs", configs, anyone, "List the configurations", handle(a.listConfigs)},
-		{http.MethodGet, "/api/configs/{config_id}", "get-config", configs, anyone, "Get a configuration", handle(a.getConfig)},
+		{http.MethodGet, "/api/configs/{config_id}", "get-config", configs, anyone, "Get a configuration", streams(a.getConfig, configAnswers)},
+		{http.MethodGet, "/api/configs/custom/list", "list-custom-configs", configs, anyone, "List the users' own configurations", handle(a.listCustom)},
+		{http.MethodPost, "/api/configs/custom", "create-config", configs, anyone, "Keep a configuration of one's own", asGiven(a.createConfig)},
+		{http.MethodPut, "/api/configs/custom/{config_id}", "replace-config", configs, anyone, "Change a configuration of one's own", asGiven(a.replaceConfig)},
+		{http.MethodDelete, "/api/configs/custom/{config_id}", "delete-config", configs, anyone, "Delete a configuration of one's own", handle(a.deleteConfig)},
+		{http.MethodGet, "/api/configs/schema", "get-config-schema", configs, anyone, "The JSON Schema of configurations", handle(a.configSchema)},
+		{http.MethodPost, "/api/configs/validate", "validate-config", configs, anyone, "What is wrong with a configuration, and where", asGiven(a.validateConfig)},
+		{http.MethodGet, "/api/configs/tools", "list-tools", configs, anyone, "List the tools that a configuration may allow", handle(a.listTools)},
+
+		{http.MethodGet, "/api/policies", "list-policies", "policies", anyone, "List the policies, with how they have judged", handle(a.listPolicies)},
+		{http.MethodPost, "/api/policies/check", "check-policies", "policies", anyone, "Would this be allowed? A dry run", handle(a.checkPolicies)},
+
+		{http.MethodGet, "/api/plugins", "list-plugins", "host", anyone, "List the plugins", handle(a.listPlugins)},
+		{http.MethodGet, "/api/plugins/{name}/logs", "get-plugin-logs", "host", anyone, "What a plugin wrote", handle(a.pluginLogs)},
+		{http.MethodGet, "/api/providers", "list-providers", "host", anyone, "List the providers, and whether they can be used", handle(a.listProviders)},
+		{http.MethodGet, "/api/settings", "list-settings", "host", anyone, "The host's configuration as it is in force", handle(a.listSettings)},
+		{http.MethodGet, "/api/about", "about", "host", anyone, "What this host is", handle(a.about)},
 
 		{http.MethodPost, "/api/agents/launch", "launch", sessions, anyone, "Launch an agent", streams(a.launch, launchAnswers)},
 		{http.MethodGet, "/api/agents/sessions", "list-sessions", sessions, anyKey, "List the key's sessions", handle(a.listSessions)},
@@ -43,6 +59,7 @@ func (a *API) routes() []route {
 		{http.MethodDelete, "/api/agents/sessions/{session_id}", "stop-session", sessions, owner, "Stop a session for good", handle(a.stopSession)},
 		{http.MethodPost, "/api/agents/sessions/{session_id}/interrupt", "interrupt", sessions, owner, "Interrupt the running turn", handle(a.interrupt)},
 
+		{http.MethodPost, "/api/agents/chat", "seed-chat", agents, anyKey, "Send a message, as AgCluster Container's UI does", streams(a.seedChat, seedChatAnswers)},
 		{http.MethodPost, "/api/agents/{session_id}/chat", "chat", agents, owner, "Send a message", streams(a.chat, chatAnswers)},
 		{http.MethodGet, "/api/agents/{session_id}/events", "follow-events", agents, owner, "Follow the session's events", streams(a.follow, eventAnswers)},
 		{http.MethodGet, "/api/agents/{session_id}/messages", "list-messages", agents, owner, "Read the session's history", handle(a.messages)},
@@ -115,10 +132,18 @@ func (a *API) register(r route) {
 // failures are the statuses that only some operations answer with.
 func failures(id string) []int {
 	switch id {
+	case "get-config":
+		return []int{http.StatusNotFound, http.StatusNotAcceptable}
+	case "create-config":
+		return []int{http.StatusConflict}
+	case "replace-config", "delete-config", "check-policies", "get-plugin-logs":
+		return []int{http.StatusNotFound}
 	case "launch":
 		return []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
 	case "chat":
 		return []int{http.StatusNotAcceptable, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
+	case "seed-chat":
+		return []int{http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
 	case "interrupt", "answer-approval":
 		return []int{http.StatusConflict}
 	case "follow-tools":
@@ -145,6 +170,33 @@ func failures(id string) []int {
 // details says what a summary can't.
 func details(id string) string {
 	switch id {
+	case "create-config":
+		return "Stored as YAML in the host's data folder; what it leaves out is the host's to say at each launch. At most 200, 1 MiB each. " +
+			"Anybody who reaches the host may read, change and launch it: give credentials at the launch (mcp_env) instead. 409 when the id " +
+			"is taken."
+	case "replace-config":
+		return "The whole configuration anew. A value that is ***, as it is shown, stays what it was. Sessions keep what they were launched with."
+	case "validate-config":
+		return "Tells everything that is wrong at once, with path and (for YAML) line and column, and gives back what could be understood, as an " +
+			"object and as YAML: for an editor that has both side by side. It stores nothing."
+	case "get-config-schema":
+		return "With descriptions, enumerations, limits and the parameters of this host's policies ($defs, policy:NAME). What is valid fits it; " +
+			"POST /api/configs/validate says more."
+	case "list-policies":
+		return "Verdicts are counted since the host began, each answer of a policy once: one that is asked with the operator's parameters and with a " +
+			"configuration's counts twice. Dry runs don't count."
+	case "check-policies":
+		return "Puts one question to the gates as a session of this configuration would: the same code, the policies with the operator's and the " +
+			"configuration's parameters, and the filters. Policies begin without state, and nothing is kept. Claude Code's own permission mode, " +
+			"full storage and the addresses behind a name are not known here."
+	case "get-plugin-logs":
+		return "The newest lines of every level that the plugin logged or printed, and what the host had to say of it; 500 are kept in memory. " +
+			"Keys and credentials are ***."
+	case "list-providers":
+		return "Asks each provider, at most once in half a minute; one that takes longer than 5 seconds is not available."
+	case "list-settings":
+		return "What `agcluster config` prints, with what each key is for. It is changed in agcluster.yaml, the environment or by flags, and " +
+			"read at the host's start."
 	case "launch":
 		return "Starts a sandbox with Claude Code in it and answers when it is ready. Give config_id or config, not both. The key is " +
 			"kept in memory only; later requests show it as a bearer token."
@@ -152,6 +204,9 @@ func details(id string) string {
 		return "Starts a turn. With `Accept: text/event-stream` the answer is the turn's events as they happen, ended by " +
 			"`data: [DONE]`; otherwise one JSON object when the turn has ended. A client that goes away does not end the turn: it " +
 			"goes on at /events. 409 while another turn runs."
+	case "seed-chat":
+		return "For clients of AgCluster Container's own UI. New ones use /api/agents/{session_id}/chat and /events, which can be resumed and " +
+			"have approvals. A client that goes away does not end the turn."
 	case "follow-events":
 		return "All events after Last-Event-ID (or `after`), then those to come. With `turn` the stream ends with that turn."
 	case "get-resources":

@@ -4,27 +4,35 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
 )
 
-// effective is one key with its value in force.
-type effective struct {
+// Setting is one key with its value in force.
+type Setting struct {
 	Key    string `json:"key"`
 	Value  any    `json:"value"`
 	Source Source `json:"source"`
 }
 
+// Effective lists every key with its value, as it would be written in agcluster.yaml, and where that came from. Options of plugins that
+// look like credentials are masked.
+func Effective(c Config, sources Sources) []Setting {
+	keys := Describe()
+	list := make([]Setting, len(keys))
+	for i, k := range keys {
+		list[i] = Setting{Key: k.Name, Value: shown(k.of(c)), Source: sources[k.Name]}
+	}
+	return list
+}
+
 // Write writes every key with its value and where that came from: a table for people, or a JSON list of {key, value, source}. Options
 // of plugins that look like credentials are masked.
 func Write(w io.Writer, c Config, sources Sources, asJSON bool) error {
-	keys := Describe()
-	list := make([]effective, len(keys))
-	for i, k := range keys {
-		list[i] = effective{Key: k.Name, Value: shown(k.of(c)), Source: sources[k.Name]}
-	}
+	list := Effective(c, sources)
 	if asJSON {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
@@ -73,6 +81,37 @@ func oneLine(value any) (string, error) {
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(value)
 	return strings.TrimSpace(b.String()), err
+}
+
+// MaskOptions hides the values of a plugin's options whose name says that they are credentials.
+func MaskOptions(options map[string]any) map[string]any {
+	out, _ := mask(options).(map[string]any)
+	return out
+}
+
+// Credentials lists the values that MaskOptions hides, at any depth.
+func Credentials(options map[string]any) []string {
+	var found []string
+	var look func(value any, hidden bool)
+	look = func(value any, hidden bool) {
+		switch v := value.(type) {
+		case map[string]any:
+			for key, item := range v {
+				look(item, hidden || credential(key))
+			}
+		case []any:
+			for _, item := range v {
+				look(item, hidden)
+			}
+		case string:
+			if hidden {
+				found = append(found, v)
+			}
+		}
+	}
+	look(options, false)
+	slices.Sort(found)
+	return found
 }
 
 // maskOptions hides the values of options whose name says that they are credentials: what they are, only the plugin knows.

@@ -96,19 +96,12 @@ func (h *Handler) open(ctx context.Context, t rule.Target, r *http.Request) (*co
 // judge asks the rules, then the policies. Names are resolved after it, so that a denied one leaves no query behind: a query is a way
 // out, too.
 func (h *Handler) judge(ctx context.Context, t rule.Target, r *http.Request) error {
-	if reason := h.proxy.rule.Check(t, "egress.mode", "egress.allow"); reason != "" {
-		return &deniedError{byHost, "the operator's " + reason}
-	}
 	mode, allow, err := h.session.Network(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the session's rule: %w", err)
 	}
-	own, err := rule.New(mode, allow)
-	if err != nil {
-		return fmt.Errorf("reading the session's rule: %w", err)
-	}
-	if reason := own.Check(t, "network.egress", "network.allow"); reason != "" {
-		return &deniedError{byHost, "the session's " + reason}
+	if err := h.proxy.Check(t, mode, allow); err != nil {
+		return err
 	}
 	c := Connection{Host: t.Host, Port: t.Port, Scheme: schemeConnect}
 	if t.Addr.IsValid() {
@@ -118,6 +111,29 @@ func (h *Handler) judge(ctx context.Context, t rule.Target, r *http.Request) err
 		c.Scheme, c.Method = schemeHTTP, r.Method
 	}
 	return h.session.Judge(ctx, c)
+}
+
+// Check asks the operator's rule and then a session's, which is its configuration's mode and list. A refusal has Denied.
+func (p *Proxy) Check(t rule.Target, mode string, allow []string) error {
+	if reason := p.rule.Check(t, "egress.mode", "egress.allow"); reason != "" {
+		return &deniedError{byHost, "the operator's " + reason}
+	}
+	own, err := rule.New(mode, allow)
+	if err != nil {
+		return fmt.Errorf("reading the session's rule: %w", err)
+	}
+	if reason := own.Check(t, "network.egress", "network.allow"); reason != "" {
+		return &deniedError{byHost, "the session's " + reason}
+	}
+	return nil
+}
+
+// CheckAddress refuses a target that is an address which may not be dialled. What a name stands for is only known when it is dialled.
+func (p *Proxy) CheckAddress(t rule.Target) error {
+	if !t.Addr.IsValid() {
+		return nil
+	}
+	return p.check(t, t.Addr)
 }
 
 var errBusy = errors.New("the session has too many connections open")

@@ -54,6 +54,7 @@ func (g *Guard) ask(ctx context.Context, scope session.Scope, gate policy.Gate, 
 			g.log.Error("keeping the state of a policy", zap.String("session", scope.SessionID), zap.String("policy", info.Name), zap.Error(err))
 			return denial(by, "the policy's state can't be kept")
 		}
+		g.note(info.Name, v)
 		switch v.Decision {
 		case policy.Allow:
 		case policy.Ask:

@@ -38,6 +38,8 @@ const (
 	maxAccesses = 256
 	// readers bounds how many Bash commands are parsed at the same time: a hostile one takes tens of megabytes.
 	readers = 4
+	// trials bounds how many dry runs go on at the same time.
+	trials = 2
 )
 
 // States keeps what policies remember of a session.
@@ -66,8 +68,11 @@ type Guard struct {
 	// locks serialises the evaluations of a session, so that parallel calls can't both read the same state.
 	locks [stripes]chan struct{}
 	seed  maphash.Seed
-	// reading holds a token for each call that is being read.
-	reading chan struct{}
+	// reading holds a token for each call that is being read, trying one for each dry run.
+	reading, trying chan struct{}
+	counts          tally
+	// heard, in a dry run, is told of every answer.
+	heard func(Step)
 }
 
 var _ session.Guard = (*Guard)(nil)
@@ -93,7 +98,7 @@ func New(
 	}
 	g := &Guard{
 		cfg: cfg, modules: modules, filters: filters, states: states, log: log, chains: chains, seed: maphash.MakeSeed(),
-		reading: make(chan struct{}, readers),
+		reading: make(chan struct{}, readers), trying: make(chan struct{}, trials),
 	}
 	for i := range g.locks {
 		g.locks[i] = make(chan struct{}, 1)
@@ -279,6 +284,9 @@ func (g *Guard) filterCall(
 	if err != nil {
 		j.deny(by, "the filter failed: "+reasonOf(err))
 		return nil, false
+	}
+	if g.heard != nil {
+		g.heard(Step{By: by, Verdict: decisionOf(out.Decision), Reason: out.Reason})
 	}
 	switch out.Decision {
 	case sdk.Pass:

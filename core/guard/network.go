@@ -36,7 +36,16 @@ func (n *Network) Connect(ctx context.Context, sessionID string, c Connection) e
 	if err != nil {
 		return err
 	}
-	v := n.guard.ask(ctx, scope, policy.GateNetworkConnect, c)
+	// A typed nil would be an error.
+	if denied := n.guard.connect(ctx, scope, c); denied != nil {
+		return denied
+	}
+	return nil
+}
+
+// connect asks the policies about a connection; nil allows it.
+func (g *Guard) connect(ctx context.Context, scope session.Scope, c Connection) *DeniedError {
+	v := g.ask(ctx, scope, policy.GateNetworkConnect, c)
 	switch v.Decision {
 	case policy.Allow:
 		return nil

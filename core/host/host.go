@@ -41,8 +41,10 @@ import (
 // Host is a running host. It is made by Start and must be closed.
 type Host struct {
 	cfg     config.Config
+	sources config.Sources
 	version string
-	secrets session.Secrets
+	started time.Time
+	secrets Secrets
 	log     *zap.Logger
 
 	data     *dataDir
@@ -55,7 +57,7 @@ type Host struct {
 	network  *guard.Network
 	offline  *offlineModel
 	pool     *sandbox.Pool
-	presets  *preset.Catalog
+	presets  *preset.Library
 	sessions *session.Service
 	sweeping *sweeper
 	server   *http.Server
@@ -64,10 +66,21 @@ type Host struct {
 	cleanup  []func(context.Context) error
 }
 
-// Start builds the host and begins to serve. version is what /health tells; secrets is told of every key that the host holds, so
-// that log shows none. When it fails, nothing is left running.
-func Start(ctx context.Context, cfg config.Config, version string, secrets session.Secrets, log *zap.Logger) (*Host, error) {
-	h := &Host{cfg: cfg, version: version, secrets: secrets, log: log, served: make(chan error, 1)}
+// Secrets knows what must not be shown.
+type Secrets interface {
+	session.Secrets
+	// Redact returns a text with the secrets in it replaced.
+	Redact(text string) string
+}
+
+// Start builds the host and begins to serve. sources say where the configuration comes from; version is what /health tells; secrets is
+// told of every key that the host holds, so that log shows none. When it fails, nothing is left running.
+func Start(
+	ctx context.Context, cfg config.Config, sources config.Sources, version string, secrets Secrets, log *zap.Logger,
+) (*Host, error) {
+	h := &Host{
+		cfg: cfg, sources: sources, version: version, started: time.Now().UTC(), secrets: secrets, log: log, served: make(chan error, 1),
+	}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -126,7 +139,7 @@ func (h *Host) findPlugins(context.Context) error {
 	var err error
 	h.plugins, err = plugin.Open(plugin.Config{
 		Dir: h.cfg.Plugins.Dir, DataDir: h.data.path("plugins"), RunDir: h.cfg.RunDir, HostID: h.data.hostID,
-		Pins: h.cfg.Plugins.Pins, Options: h.cfg.Plugins.Options,
+		Pins: h.cfg.Plugins.Pins, Options: h.cfg.Plugins.Options, Redact: h.secrets.Redact,
 	}, h.log.Named("plugin"))
 	if err != nil {
 		return err
@@ -202,11 +215,16 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	if err != nil {
 		return fmt.Errorf("opening the dashboard: %w", err)
 	}
+	about, err := newPlatform(h)
+	if err != nil {
+		return err
+	}
 	c := h.cfg
 	_, handler := api.New(api.Config{
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
 	}, api.Deps{
-		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
+		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Custom: catalog, Trials: trials{g, h.egress}, Platform: about,
+		Files: files, Observer: observer{h.pool}, Status: h,
 		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")), Dashboard: pages,
 	}, h.log.Named("api"))
 	h.server = &http.Server{
@@ -216,8 +234,8 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	return nil
 }
 
-// catalog loads the presets and checks them against the policies and filters that this host has.
-func (h *Host) catalog() (*preset.Catalog, error) {
+// catalog loads the presets and the users' own configurations, and checks them against the policies and filters that this host has.
+func (h *Host) catalog() (*preset.Library, error) {
 	known := preset.Known{Filters: h.plugins.Names(sdk.KindFilter), Params: h.checkParams}
 	for _, m := range h.policies.Modules() {
 		known.Policies = append(known.Policies, m.Name)
@@ -226,7 +244,19 @@ func (h *Host) catalog() (*preset.Catalog, error) {
 	if h.cfg.PresetsDir != "" {
 		own = os.DirFS(h.cfg.PresetsDir)
 	}
-	return preset.NewCatalog(presets.FS, own, known, h.cfg.PresetDefaults())
+	catalog, err := preset.NewCatalog(presets.FS, own, known, h.cfg.PresetDefaults())
+	if err != nil {
+		return nil, err
+	}
+	library, err := preset.OpenLibrary(catalog, h.data.path("configs"))
+	if err != nil {
+		return nil, err
+	}
+	_, broken := library.Own()
+	for _, b := range broken {
+		h.log.Warn("a configuration of a user's own can't be used", zap.String("config", b.ID), zap.String("error", b.Error))
+	}
+	return library, nil
 }
 
 func (h *Host) checkParams(name string, params json.RawMessage) error {

@@ -2,7 +2,8 @@
 // hands out typed clients that outlive a crash, restarts what has died, and ends everything in Close. It knows no vendor.
 //
 // A plugin is a binary called KIND-NAME (provider-local, filter-secrets, exporter-zip) in one folder. It gets an environment of its
-// own, never the host's; a socket folder of its own, which is emptied before each start; and it dies with the host, also by kill -9.
+// own, never the host's; a socket folder of its own, which is emptied before each start; and it dies with the host, also by kill -9. The
+// newest 500 lines that it logs or prints are kept in memory, without secrets, for those who look after the host.
 package plugin
 
 import (
@@ -17,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -38,16 +40,23 @@ type Config struct {
 	Pins map[string]string
 	// Options maps KIND-NAME to what Configure passes on.
 	Options map[string]map[string]any
+	// Redact, if any, takes secrets out of the log lines that are kept.
+	Redact func(string) string
 }
+
+// ErrNotFound says that there is no such plugin.
+var ErrNotFound = errors.New("there is no such plugin")
 
 // State says how a plugin is.
 type State string
 
-// The states of a plugin. One that is stopped starts at its first use.
+// The states of a plugin. One that is stopped starts at its first use. One that has failed could not be started; it is tried again at
+// its next use, after a while. One that is restarting has died and starts at its next use.
 const (
 	StateStopped    State = "stopped"
 	StateRunning    State = "running"
 	StateRestarting State = "restarting"
+	StateFailed     State = "failed"
 )
 
 // Status is what is known of a plugin.
@@ -59,6 +68,11 @@ type Status struct {
 	Path         string
 	State        State
 	PID          int
+	// StartedAt is when its process was started; zero unless it runs.
+	StartedAt time.Time
+	// OptionsSchema is known once it was used. Options are what it gets, with whatever secrets they hold.
+	OptionsSchema json.RawMessage
+	Options       map[string]any
 	// Restarts counts how often its process was started again.
 	Restarts  int
 	LastError string
@@ -110,8 +124,12 @@ func newProcess(cfg Config, kind sdk.Kind, name, path string, launch *launcher, 
 		key: key, kind: kind, name: name, path: path, hostID: cfg.HostID,
 		dataDir: filepath.Join(cfg.DataDir, key), runDir: filepath.Join(cfg.RunDir, key),
 		pin: strings.TrimPrefix(cfg.Pins[key], "sha256:"), launch: launch, endTimeout: endTimeout,
-		log: log.Named(key), gate: make(chan struct{}, 1), stop: make(chan struct{}),
+		kept: &ring{redact: cfg.Redact}, gate: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
+	if p.kept.redact == nil {
+		p.kept.redact = func(s string) string { return s }
+	}
+	p.log = p.kept.over(log.Named(key))
 	if len(p.runDir) > maxRunDir {
 		return nil, fmt.Errorf("plugin %s: its run folder %s has %d bytes, more than %d: unix sockets are made below it; fix: a shorter run_dir",
 			key, p.runDir, len(p.runDir), maxRunDir)
@@ -120,6 +138,7 @@ func newProcess(cfg Config, kind sdk.Kind, name, path string, launch *launcher, 
 	if options == nil {
 		options = map[string]any{}
 	}
+	p.given = options
 	var err error
 	if p.options, err = json.Marshal(options); err != nil {
 		return nil, fmt.Errorf("plugins.options.%s: %w", key, err)
@@ -196,6 +215,26 @@ func (s *Set) Status() []Status {
 		all = append(all, s.plugins[key].status())
 	}
 	return all
+}
+
+// Logs returns the newest n log lines that are kept of a plugin, the oldest of them first, and how many there are. It is named KIND-NAME, or
+// NAME where only one kind has it. The error is ErrNotFound.
+func (s *Set) Logs(name string, n int) ([]LogLine, int, error) {
+	p, ok := s.plugins[name]
+	for _, other := range s.plugins {
+		if ok || other.name != name {
+			continue
+		}
+		if p != nil {
+			return nil, 0, fmt.Errorf("%w: more than one is called %s; give its kind, too, as KIND-NAME", ErrNotFound, name)
+		}
+		p = other
+	}
+	if p == nil {
+		return nil, 0, ErrNotFound
+	}
+	lines, total := p.kept.newest(n)
+	return lines, total, nil
 }
 
 // Close ends all plugin processes and waits for them: each is asked to end and killed when it does not. It is safe to call twice.

@@ -201,7 +201,7 @@ func TestWhoIsNotWhatItsFileNameSaysIsRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q in it", err, c.want)
 			}
-			if st := s.Status()[0]; st.State != StateStopped || st.PID != 0 || !strings.Contains(st.LastError, c.want) {
+			if st := s.Status()[0]; st.State != StateFailed || st.PID != 0 || !strings.Contains(st.LastError, c.want) {
 				t.Errorf("got %+v", st)
 			}
 		})

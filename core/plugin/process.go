@@ -33,10 +33,12 @@ type process struct {
 	kind                    sdk.Kind
 	hostID, dataDir, runDir string
 	pin                     string
+	given                   map[string]any
 	options                 []byte
 	endTimeout              time.Duration
 	launch                  *launcher
 	log                     *zap.Logger
+	kept                    *ring
 
 	// gate is held while a process is being started.
 	gate chan struct{}
@@ -51,7 +53,9 @@ type process struct {
 	backoff     backoff
 	starts      int
 	lastError   string
-	closed      bool
+	// failed says that the newest start did not succeed.
+	failed bool
+	closed bool
 }
 
 // generation is one process of a plugin with the host's connection to it.
@@ -101,9 +105,11 @@ func (p *process) live(ctx context.Context) (*generation, error) {
 	g, err := p.start(ctx)
 	if err != nil {
 		p.mu.Lock()
-		p.lastError = err.Error()
+		p.lastError, p.failed = err.Error(), true
 		p.backoff.failed(time.Now(), 0)
 		p.mu.Unlock()
+		// Whoever asked for it gets the error; who looks at the plugin later shall find it, too.
+		p.kept.write(time.Now(), "error", "the plugin could not be started: "+err.Error())
 		return nil, err
 	}
 	return g, nil
@@ -268,7 +274,7 @@ func (p *process) connect(ctx context.Context, g *generation, run string) error 
 	g.rpc = rpc
 	p.alive, p.description = g, description
 	p.starts++
-	p.lastError = ""
+	p.lastError, p.failed = "", false
 	return nil
 }
 
@@ -320,11 +326,13 @@ func (p *process) status() Status {
 	defer p.mu.Unlock()
 	s := Status{
 		Name: p.name, Kind: p.kind, Version: p.description.Version, Capabilities: p.description.Capabilities, Path: p.path,
-		State: StateStopped, Restarts: max(0, p.starts-1), LastError: p.lastError,
+		OptionsSchema: p.description.OptionsSchema, Options: p.given, State: StateStopped, Restarts: max(0, p.starts-1), LastError: p.kept.redact(p.lastError),
 	}
 	switch {
 	case p.alive != nil && !p.alive.client.Exited():
-		s.State, s.PID = StateRunning, p.alive.child.pid
+		s.State, s.PID, s.StartedAt = StateRunning, p.alive.child.pid, p.alive.started.UTC()
+	case p.failed && !p.closed:
+		s.State = StateFailed
 	case p.starts > 0 && !p.closed:
 		s.State = StateRestarting
 	}

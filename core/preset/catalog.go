@@ -2,6 +2,7 @@ package preset
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -16,21 +17,26 @@ type Catalog struct {
 	known    Known
 	defaults Defaults
 	byID     map[string]Config
+	// builtin are the ids of those that ship with the host, unless the operator's takes its place.
+	builtin map[string]bool
 }
 
 // NewCatalog loads the built-in configurations and then those of the operator's folder (nil for none). One with the id of a
 // built-in one takes its place: that is how an operator changes it. What a configuration leaves out is filled in.
 func NewCatalog(builtin, own fs.FS, known Known, defaults Defaults) (*Catalog, error) {
-	c := &Catalog{known: known, defaults: defaults, byID: map[string]Config{}}
+	c := &Catalog{known: known, defaults: defaults, byID: map[string]Config{}, builtin: map[string]bool{}}
 	var errs []error
-	for _, fsys := range []fs.FS{builtin, own} {
+	for i, fsys := range []fs.FS{builtin, own} {
 		if fsys == nil {
 			continue
 		}
 		configs, err := Load(fsys, known)
 		errs = append(errs, err)
 		for _, config := range configs {
-			c.byID[config.ID] = defaults.Fill(config)
+			if reservedID(config.ID) {
+				errs = append(errs, fmt.Errorf("preset %s: id: %s", config.ID, reservedWords))
+			}
+			c.byID[config.ID], c.builtin[config.ID] = defaults.Fill(config), i == 0
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -117,6 +123,7 @@ type Summary struct {
 	HasMCPServers  bool     `json:"has_mcp_servers"`
 	HasSubAgents   bool     `json:"has_sub_agents"`
 	PermissionMode string   `json:"permission_mode"`
+	Custom         bool     `json:"custom" doc:"True for one that was made with POST /api/configs/custom."`
 }
 
 // Summary returns the configuration's summary.

@@ -102,7 +102,7 @@ func TestSummary(t *testing.T) {
 	c := everythingConfig()
 	text, err := json.Marshal(c.Summary())
 	const want = `{"id":"all-of-it","name":"All of it","description":"Every key there is.","version":"1.2.3",` +
-		`"allowed_tools":["Bash","Task","mcp__github__create_issue"],"has_mcp_servers":true,"has_sub_agents":true,"permission_mode":"plan"}`
+		`"allowed_tools":["Bash","Task","mcp__github__create_issue"],"has_mcp_servers":true,"has_sub_agents":true,"permission_mode":"plan","custom":false}`
 	if err != nil || string(text) != want {
 		t.Errorf("got  %s, %v\nwant %s", text, err, want)
 	}

@@ -9,14 +9,50 @@ import (
 	"github.com/agcluster/agcluster/core/config/strict"
 )
 
-// tools are the built-in tools of the pinned Claude Code (2.1.197) that work in a session: it was started with --tools and asked
-// for its init message. Left out are those that need what a sandbox has not (CronCreate, ScheduleWakeup, SendMessage, Workflow,
-// the worktrees) and TaskCreate and its kin, which TodoWrite stands for.
-func tools() []string {
-	return []string{
-		"Agent", "AskUserQuestion", "Bash", "Edit", "EnterPlanMode", "ExitPlanMode", "Glob", "Grep", "ListMcpResources", "NotebookEdit",
-		"Read", "ReadMcpResource", "Skill", "Task", "TaskOutput", "TaskStop", "TodoWrite", "WebFetch", "WebSearch", "Write",
+// Tool is a built-in tool of Claude Code, for people who choose.
+type Tool struct {
+	Name        string `json:"name"`
+	Category    string `json:"category" enum:"files,shell,web,planning,agents,notebook,mcp" doc:"What it has to do with."`
+	Description string `json:"description"`
+}
+
+// ToolCatalog lists the built-in tools of the pinned Claude Code (2.1.197) that work in a session, by category: it was started with
+// --tools and asked for its init message. Left out are those that need what a sandbox has not (CronCreate, ScheduleWakeup,
+// SendMessage, Workflow, the worktrees) and TaskCreate and its kin, which TodoWrite stands for.
+func ToolCatalog() []Tool {
+	const files, shell, web, planning, agents, notebook, mcp = "files", "shell", "web", "planning", "agents", "notebook", "mcp"
+	return []Tool{
+		{"Read", files, "Reads a file: text, an image, a PDF or a notebook."},
+		{"Write", files, "Writes a whole file, new or over the old one."},
+		{"Edit", files, "Replaces a piece of text in a file."},
+		{"Glob", files, "Finds files by the pattern of their names."},
+		{"Grep", files, "Searches the contents of files with regular expressions."},
+		{"Bash", shell, "Runs shell commands in the sandbox."},
+		{"TaskOutput", shell, "Reads what a command or sub-agent in the background has written so far."},
+		{"TaskStop", shell, "Ends a command or sub-agent in the background."},
+		{"WebFetch", web, "Reads a page of the web, as far as the network rules allow."},
+		{"WebSearch", web, "Searches the web, through the model's API."},
+		{"TodoWrite", planning, "Keeps the agent's task list."},
+		{"EnterPlanMode", planning, "Begins to plan: reads and thinks, and changes nothing."},
+		{"ExitPlanMode", planning, "Shows the plan for approval and ends planning."},
+		{"AskUserQuestion", planning, "Asks the person a question with choices."},
+		{"Task", agents, "Gives a piece of work to a sub-agent; needed to use sub-agents."},
+		{"Agent", agents, "The same as Task, by its newer name."},
+		{"Skill", agents, "Runs a skill or slash command that the workspace or the settings define."},
+		{"NotebookEdit", notebook, "Changes a cell of a Jupyter notebook."},
+		{"ListMcpResources", mcp, "Lists the resources of MCP servers; allowed with any MCP server."},
+		{"ReadMcpResource", mcp, "Reads a resource of an MCP server; allowed with any MCP server."},
 	}
+}
+
+// tools are the names of the catalogue.
+func tools() []string {
+	all := ToolCatalog()
+	names := make([]string, len(all))
+	for i, t := range all {
+		names[i] = t.Name
+	}
+	return names
 }
 
 // formerly says what became of tools that older versions had. Accepting the old name would give a tool that the guard, which sees

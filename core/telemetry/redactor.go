@@ -100,6 +100,9 @@ func registrable(secret string) bool {
 	return len(secret) >= minSecret && (!key || run([]byte(secret), 0, isKey) < len(secret))
 }
 
+// Redact returns text with the secrets in it replaced.
+func (r *Redactor) Redact(text string) string { return string(r.redact([]byte(text))) }
+
 // Sink returns a WriteSyncer that redacts each write before out gets it. An entry must come in one write, as zap gives it.
 func (r *Redactor) Sink(out zapcore.WriteSyncer) zapcore.WriteSyncer { return &sink{r, out} }
 

@@ -315,3 +315,12 @@ func BenchmarkLog(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+func TestRedactHidesWhatIsRegistered(t *testing.T) {
+	r := telemetry.NewRedactor()
+	r.Add("hunter2hunter2")
+	const want = "a *** b *** c"
+	if got := r.Redact("a hunter2hunter2 b sk-ant-api03-abcdefghij c"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -81,17 +81,62 @@ func (s Schema) check(data any, t reflect.Type, field string) []Error {
 	}
 }
 
-func (s Schema) object(m map[string]any, t reflect.Type, field string) []Error {
-	known := map[string]reflect.Type{}
-	var names []string
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get(s.Tag), ",")
-		if name == "" || name == "-" {
-			continue
-		}
-		known[name] = t.Field(i).Type
-		names = append(names, name)
+// Known returns what of a document fits: unknown keys and values of the wrong type are left out, with what is in them.
+func (s Schema) Known(d Document) any {
+	if data, ok := s.known(d.Data, s.Type); ok {
+		return data
 	}
+	return nil
+}
+
+func (s Schema) known(data any, t reflect.Type) (any, bool) {
+	_, shaped := s.Shapes[t]
+	m, isObject := data.(map[string]any)
+	list, isList := data.([]any)
+	switch {
+	case shaped:
+	case t.Kind() == reflect.Struct && isObject:
+		fits := map[string]any{}
+		for name, typ := range s.fields(t) {
+			if v, ok := s.known(m[name], typ); ok {
+				fits[name] = v
+			}
+		}
+		return fits, true
+	case t.Kind() == reflect.Map && isObject:
+		fits := make(map[string]any, len(m))
+		for name, value := range m {
+			if v, ok := s.known(value, t.Elem()); ok {
+				fits[name] = v
+			}
+		}
+		return fits, true
+	case t.Kind() == reflect.Slice && t != reflect.TypeFor[json.RawMessage]() && isList:
+		fits := make([]any, 0, len(list))
+		for _, item := range list {
+			if v, ok := s.known(item, t.Elem()); ok {
+				fits = append(fits, v)
+			}
+		}
+		return fits, true
+	}
+	return data, data != nil && len(s.check(data, t, "x")) == 0
+}
+
+// fields are the types of a struct's keys.
+func (s Schema) fields(t reflect.Type) map[string]reflect.Type {
+	known := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get(s.Tag), ","); name != "" && name != "-" {
+			known[name] = t.Field(i).Type
+		}
+	}
+	return known
+}
+
+func (s Schema) object(m map[string]any, t reflect.Type, field string) []Error {
+	known := s.fields(t)
+	names := slices.Sorted(maps.Keys(known))
 	var found []Error
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		at := Join(field, key)

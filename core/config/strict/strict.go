@@ -35,8 +35,8 @@ type Error struct {
 	// Field is the path of the key, such as agents.frontend.tools[2]; empty is the document itself.
 	Field   string
 	Message string
-	// Line counts from 1; 0 is unknown.
-	Line int
+	// Line and Column count from 1; 0 is unknown. Column counts characters.
+	Line, Column int
 }
 
 // Error implements error.
@@ -54,17 +54,20 @@ func (e Error) Error() string {
 
 // Document is a parsed document: Data consists of map[string]any, []any, string, json.Number, bool and nil.
 type Document struct {
-	Data  any
-	lines map[string]int
+	Data   any
+	places map[string]place
 }
 
-// Line is where field stands, 0 if that is not known.
-func (d Document) Line(field string) int { return d.lines[field] }
+// place is where a key stands.
+type place struct{ line, column int }
 
-// At returns the error with its line filled in: that of its field, or of the nearest field around it.
+// Line is where field stands, 0 if that is not known.
+func (d Document) Line(field string) int { return d.places[field].line }
+
+// At returns the error with its line and column filled in: those of its field, or of the nearest field around it.
 func (d Document) At(e Error) Error {
 	for field := e.Field; e.Line == 0; {
-		e.Line = d.lines[field]
+		e.Line, e.Column = d.places[field].line, d.places[field].column
 		i := strings.LastIndexAny(field, ".[")
 		if i < 0 {
 			break
@@ -76,7 +79,7 @@ func (d Document) At(e Error) Error {
 
 // reader counts what it has read.
 type reader struct {
-	lines  map[string]int
+	places map[string]place
 	values int
 }
 
@@ -97,7 +100,7 @@ func (r *reader) enter(field string, depth int) string {
 
 // YAML parses one document. An empty one has nil Data.
 func YAML(text []byte) (Document, error) {
-	d := Document{lines: map[string]int{}}
+	d := Document{places: map[string]place{}}
 	if err := checkText(text); err != nil {
 		return d, err
 	}
@@ -106,15 +109,28 @@ func YAML(text []byte) (Document, error) {
 	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
 		return d, nil
 	} else if err != nil {
-		return d, Error{Message: strings.TrimPrefix(err.Error(), "yaml: ")}
+		return d, syntaxOfYAML(err)
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
-		return d, Error{Message: "holds more than one document", Line: more.Line}
+		return d, Error{Message: "holds more than one document", Line: more.Line, Column: more.Column}
 	}
-	r := &reader{lines: d.lines}
+	r := &reader{places: d.places}
 	var err error
 	d.Data, err = r.yaml(&root, "", 0)
 	return d, err
+}
+
+// syntaxOfYAML takes the line out of the parser's message.
+func syntaxOfYAML(err error) Error {
+	e := Error{Message: strings.TrimPrefix(err.Error(), "yaml: ")}
+	if rest, ok := strings.CutPrefix(e.Message, "line "); ok {
+		if number, message, ok := strings.Cut(rest, ": "); ok {
+			if n, err := strconv.Atoi(number); err == nil && n > 0 {
+				e.Line, e.Message = n, message
+			}
+		}
+	}
+	return e
 }
 
 func checkText(text []byte) error {
@@ -129,13 +145,13 @@ func checkText(text []byte) error {
 
 func (r *reader) yaml(n *yaml.Node, field string, depth int) (any, error) {
 	fail := func(message string) (any, error) {
-		return nil, Error{Field: short(field), Message: message, Line: n.Line}
+		return nil, Error{Field: short(field), Message: message, Line: n.Line, Column: n.Column}
 	}
 	if message := r.enter(field, depth); message != "" {
 		return fail(message)
 	}
 	if field != "" {
-		r.lines[field] = n.Line
+		r.places[field] = place{n.Line, n.Column}
 	}
 	if n.Anchor != "" || n.Kind == yaml.AliasNode {
 		return fail("anchors and aliases are not allowed")
@@ -148,17 +164,17 @@ func (r *reader) yaml(n *yaml.Node, field string, depth int) (any, error) {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key := n.Content[i]
 			if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Tag == "!!merge" {
-				return nil, Error{Field: field, Message: "keys must be plain strings", Line: key.Line}
+				return nil, Error{Field: field, Message: "keys must be plain strings", Line: key.Line, Column: key.Column}
 			}
 			at := Join(field, key.Value)
 			if _, twice := m[key.Value]; twice {
-				return nil, Error{Field: short(at), Message: "is given twice", Line: key.Line}
+				return nil, Error{Field: short(at), Message: "is given twice", Line: key.Line, Column: key.Column}
 			}
 			v, err := r.yaml(n.Content[i+1], at, depth+1)
 			if err != nil {
 				return nil, err
 			}
-			r.lines[at] = key.Line
+			r.places[at] = place{key.Line, key.Column}
 			m[key.Value] = v
 		}
 		return m, nil

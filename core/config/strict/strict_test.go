@@ -2,10 +2,12 @@ package strict_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agcluster/agcluster/core/config/strict"
 )
@@ -319,5 +321,70 @@ func roundTrip(t *testing.T, d strict.Document) {
 	again, err := strict.JSON(text)
 	if err != nil || !reflect.DeepEqual(again.Data, d.Data) {
 		t.Errorf("%s: %v\n%#v\n%#v", text, err, d.Data, again.Data)
+	}
+}
+
+func TestPlacesHaveColumns(t *testing.T) {
+	for _, tt := range []struct {
+		yaml, field  string
+		line, column int
+	}{
+		{"a: 1\nbb:\n  - x\n  -  yy\n", "bb[1]", 4, 6},
+		{"a: 1\nbb: {c: [é, {d: 1}]}\n", "bb.c[1].d", 2, 14},
+		{"a: 1\n  \nbb: 2\n", "bb", 3, 1},
+		{"a: {b: 1}\n", "a.none[3]", 1, 1},
+		{"a: 1\n", "none", 0, 0},
+	} {
+		d, err := strict.YAML([]byte(tt.yaml))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := d.At(strict.Error{Field: tt.field}); e.Line != tt.line || e.Column != tt.column {
+			t.Errorf("%q: %s is at %d:%d, want %d:%d", tt.yaml, tt.field, e.Line, e.Column, tt.line, tt.column)
+		}
+	}
+}
+
+func TestSyntaxErrorsHaveTheirLine(t *testing.T) {
+	_, err := strict.YAML([]byte("a: 1\nb: [1\nc: 2\n"))
+	e, ok := errors.AsType[strict.Error](err)
+	if !ok || e.Line < 1 || e.Line > 3 || strings.Contains(e.Message, "line") || !strings.HasPrefix(err.Error(), fmt.Sprintf("line %d: ", e.Line)) {
+		t.Errorf("got %#v", err)
+	}
+}
+
+func TestKnownLeavesOutWhatDoesNotFit(t *testing.T) {
+	type inner struct {
+		N int `json:"n"`
+	}
+	type outer struct {
+		S    string           `json:"s"`
+		List []string         `json:"list"`
+		Map  map[string]inner `json:"map"`
+		Raw  json.RawMessage  `json:"raw"`
+		Own  time.Duration    `json:"own"`
+	}
+	schema := strict.Schema{Type: reflect.TypeFor[outer](), Tag: "json", Shapes: map[reflect.Type]strict.Shape{
+		reflect.TypeFor[time.Duration](): func(data any, field string) []strict.Error {
+			if data == "ok" {
+				return nil
+			}
+			return strict.Mismatch(field, "ok", data)
+		},
+	}}
+	for text, want := range map[string]string{
+		`{"s":"x","list":["a",1,"b"],"map":{"k":{"n":1,"m":2},"l":3},"raw":[1,{"a":null}],"own":"ok","z":1}`: `{"list":["a","b"],"map":{"k":{"n":1}},"own":"ok","raw":[1,{"a":null}],"s":"x"}`,
+		`{"s":1,"list":"a","map":[],"own":5}`: `{}`,
+		`{"s":null}`:                          `{}`,
+		`[1]`:                                 `null`,
+		`"x"`:                                 `null`,
+	} {
+		d, err := strict.JSON([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := json.Marshal(schema.Known(d)); err != nil || string(got) != want {
+			t.Errorf("%s: got %s, %v, want %s", text, got, err, want)
+		}
 	}
 }

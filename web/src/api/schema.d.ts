@@ -4,6 +4,43 @@
  */
 
 export interface paths {
+    "/api/about": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What this host is */
+        get: operations["about"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/chat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a message, as AgCluster Container's UI does
+         * @description For clients of AgCluster Container's own UI. New ones use /api/agents/{session_id}/chat and /events, which can be resumed and have approvals. A client that goes away does not end the turn.
+         */
+        post: operations["seed-chat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agents/launch": {
         parameters: {
             query?: never;
@@ -213,6 +250,121 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/configs/custom": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep a configuration of one's own
+         * @description Stored as YAML in the host's data folder; what it leaves out is the host's to say at each launch. At most 200, 1 MiB each. Anybody who reaches the host may read, change and launch it: give credentials at the launch (mcp_env) instead. 409 when the id is taken.
+         */
+        post: operations["create-config"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/configs/custom/list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the users' own configurations */
+        get: operations["list-custom-configs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/configs/custom/{config_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change a configuration of one's own
+         * @description The whole configuration anew. A value that is ***, as it is shown, stays what it was. Sessions keep what they were launched with.
+         */
+        put: operations["replace-config"];
+        post?: never;
+        /** Delete a configuration of one's own */
+        delete: operations["delete-config"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/configs/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The JSON Schema of configurations
+         * @description With descriptions, enumerations, limits and the parameters of this host's policies ($defs, policy:NAME). What is valid fits it; POST /api/configs/validate says more.
+         */
+        get: operations["get-config-schema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/configs/tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the tools that a configuration may allow */
+        get: operations["list-tools"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/configs/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What is wrong with a configuration, and where
+         * @description Tells everything that is wrong at once, with path and (for YAML) line and column, and gives back what could be understood, as an object and as YAML: for an editor that has both side by side. It stores nothing.
+         */
+        post: operations["validate-config"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/configs/{config_id}": {
         parameters: {
             query?: never;
@@ -247,6 +399,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/files/{session_id}/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What has changed since a moment
+         * @description Compared with how the workspace was when the session was launched, when its last turn began, or when turn N did: 404 when that is not kept any more. At most 2,000 changes are told, those of .git, node_modules and the like last; folders are not. A file called `changes` is previewed without `since`.
+         */
+        get: operations["list-changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/{session_id}/changes/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How a file has changed since a moment
+         * @description Both texts, each up to 1 MiB. A link's text is what it points to. A file of a folder called `changes` is previewed without `since`.
+         */
+        get: operations["get-change"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/files/{session_id}/download": {
         parameters: {
             query?: never;
@@ -261,6 +453,46 @@ export interface paths {
          * @description The workspace, or the paths of the body, as a zip (or what another exporter makes). Symbolic links are never followed. Over the limits of the session's archive policy the answer is 413 before anything is sent.
          */
         post: operations["export-files"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/{session_id}/folders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a folder
+         * @description 409 when something is there already.
+         */
+        post: operations["make-folder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/{session_id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move or rename a file or folder
+         * @description 409 when something is there already.
+         */
+        post: operations["move-file"];
         delete?: never;
         options?: never;
         head?: never;
@@ -299,9 +531,17 @@ export interface paths {
          * @description Text with its language; images, and anything with raw=true, as bytes; other binary files as a description. The path is percent-encoded; a name that is no UTF-8 is given by its bytes. A file called `download` is addressed with its slash encoded (`folder%2Fdownload`).
          */
         get: operations["preview-file"];
-        put?: never;
+        /**
+         * Write a file
+         * @description The body is the file, at most 50 MiB. It is put in place at once and keeps the permissions of a file that it replaces; a link that stays in the workspace is followed, missing folders are made. With `If-Match` and the ETag of a preview, download or write, nobody's change is overwritten unseen: 412 says that there was one.
+         */
+        put: operations["write-file"];
         post?: never;
-        delete?: never;
+        /**
+         * Delete a file or folder
+         * @description A link is deleted and not what it points to. A folder that is not empty is 409 without `recursive`.
+         */
+        delete: operations["delete-file"];
         options?: never;
         head?: never;
         patch?: never;
@@ -319,6 +559,123 @@ export interface paths {
          * @description The file as an attachment. Ranges are supported.
          */
         get: operations["download-file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the plugins */
+        get: operations["list-plugins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/plugins/{name}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a plugin wrote
+         * @description The newest lines of every level that the plugin logged or printed, and what the host had to say of it; 500 are kept in memory. Keys and credentials are ***.
+         */
+        get: operations["get-plugin-logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the policies, with how they have judged
+         * @description Verdicts are counted since the host began, each answer of a policy once: one that is asked with the operator's parameters and with a configuration's counts twice. Dry runs don't count.
+         */
+        get: operations["list-policies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/policies/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Would this be allowed? A dry run
+         * @description Puts one question to the gates as a session of this configuration would: the same code, the policies with the operator's and the configuration's parameters, and the filters. Policies begin without state, and nothing is kept. Claude Code's own permission mode, full storage and the addresses behind a name are not known here.
+         */
+        post: operations["check-policies"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the providers, and whether they can be used
+         * @description Asks each provider, at most once in half a minute; one that takes longer than 5 seconds is not available.
+         */
+        get: operations["list-providers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The host's configuration as it is in force
+         * @description What `agcluster config` prints, with what each key is for. It is changed in agcluster.yaml, the environment or by flags, and read at the host's start.
+         */
+        get: operations["list-settings"];
         put?: never;
         post?: never;
         delete?: never;
@@ -405,6 +762,25 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        About: {
+            /** @description The version that this build pins; what a session runs, its init event says. */
+            claude_code_version: string;
+            /** @description Where this API is described. */
+            docs: string;
+            go_version: string;
+            /** @description True when the host's own scripted model answers: any key works. */
+            offline: boolean;
+            /** @description The default provider. */
+            provider: string;
+            /**
+             * Format: date-time
+             * @description When the host was started.
+             */
+            started_at: string;
+            /** @description True when sessions have terminals. */
+            terminal: boolean;
+            version: string;
+        };
         Approval: {
             ask: string;
             decision: string;
@@ -492,6 +868,11 @@ export interface components {
              */
             type: "approval_resolved";
         };
+        Broken: {
+            /** @description What is wrong with it. */
+            error: string;
+            id: string;
+        };
         BytesGauge: {
             /**
              * Format: int64
@@ -522,6 +903,26 @@ export interface components {
              * @description Of what the sandbox may use, now.
              */
             percent: number;
+        };
+        Change: {
+            /** Format: int64 */
+            additions?: number;
+            binary: boolean;
+            /** Format: int64 */
+            deletions?: number;
+            path: string;
+            path_bytes?: string;
+            /** Format: int64 */
+            size_bytes: number;
+            /** @enum {string} */
+            status: "added" | "modified" | "deleted" | "unchanged";
+        };
+        Changes: {
+            changes: components["schemas"]["Change"][] | null;
+            since: string;
+            /** Format: int64 */
+            total: number;
+            truncated: boolean;
         };
         ChatAnswer: {
             /** Format: double */
@@ -559,6 +960,56 @@ export interface components {
             output: string;
             tool: string;
         };
+        CheckAnswer: {
+            /** @description Who decided: policy:NAME, filter:NAME, host or host:egress; empty when nobody minded. */
+            by: string;
+            reason: string;
+            /** @description The tool's new input, where it was rewritten. */
+            rewrite?: {
+                [key: string]: unknown;
+            };
+            /** @description Every answer on the way, in order. A policy is asked about the call, and about each path that it names. */
+            steps: components["schemas"]["CheckStep"][];
+            /** @enum {string} */
+            verdict: "allow" | "deny" | "ask" | "rewrite";
+        };
+        CheckRequest: {
+            /** @description tool.call: the tool's input, such as {command: git push}. */
+            arguments?: {
+                [key: string]: unknown;
+            };
+            /** @description An inline configuration, instead of config_id. */
+            config?: components["schemas"]["Config"];
+            /** @description Id of a configuration. */
+            config_id?: string;
+            /**
+             * @description What is asked: each gate has its own fields.
+             * @enum {string}
+             */
+            gate: "tool.call" | "path.access" | "network.connect";
+            /** @description network.connect: a name or an address. */
+            host?: string;
+            /**
+             * @description path.access: read, unless given.
+             * @enum {string}
+             */
+            op?: "read" | "write" | "delete" | "list";
+            /** @description path.access: absolute, or relative to the configuration's cwd. */
+            path?: string;
+            /**
+             * Format: int64
+             * @description network.connect: 443, unless given.
+             */
+            port?: number;
+            /** @description tool.call: the tool, such as Bash. path.access: the tool that names the path, if any. */
+            tool?: string;
+        };
+        CheckStep: {
+            by: string;
+            reason: string;
+            /** @enum {string} */
+            verdict: "allow" | "deny" | "ask" | "rewrite";
+        };
         CompleteEvent: {
             /**
              * Format: double
@@ -592,30 +1043,46 @@ export interface components {
             usage: components["schemas"]["Usage"];
         };
         Config: {
+            /** @description Sub-agents by name; the agent needs the tool Task for them. */
             agents?: {
                 [key: string]: components["schemas"]["SubAgent"];
             };
             /** @description Names of Claude Code's tools, or mcp__server__tool. */
             allowed_tools?: string[] | null;
+            /** @description Where the agent works: /workspace or a folder in it. */
             cwd?: string;
+            /** @description What it is for, in a sentence. */
             description?: string;
+            /** @description Variables of the agent's commands. */
             env?: {
                 [key: string]: string;
             };
+            /** @description Filter plugins, asked in this order, after the operator's. */
             filters?: string[] | null;
             /** @description 1 to 64 characters of a-z, 0-9, _ and -. */
             id?: string;
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Model round trips of one turn, 1 to 1000; 0 is the host's default.
+             */
             max_turns?: number;
+            /** @description Servers that give the agent further tools, by name: stdio {command, args, env}, or sse and http {url, headers}. */
             mcp_servers?: {
                 [key: string]: components["schemas"]["MCPServer"];
             };
+            /** @description sonnet, opus, haiku or a full name; Claude Code's default unless given. */
             model?: string;
+            /** @description What people call it; the id unless given. */
             name?: string;
+            /** @description Where the agent may connect to. */
             network?: components["schemas"]["Network"];
+            /** @description default, acceptEdits, plan or bypassPermissions: what Claude Code asks for before it does it. */
             permission_mode?: string;
+            /** @description Asked in this order, after the operator's. */
             policies?: components["schemas"]["Policy"][] | null;
+            /** @description What the sandbox may use; the host's defaults unless given. */
             resource_limits?: components["schemas"]["ResourceLimits"];
+            /** @description Where Claude Code reads further settings from: user, project, local. */
             setting_sources?: string[] | null;
             /** @description A text replaces Claude Code's own prompt; the object keeps it and adds to it. */
             system_prompt?: string | {
@@ -626,10 +1093,33 @@ export interface components {
                 /** @enum {string} */
                 type: "preset";
             };
+            /** @description Its own version, such as 1.0.0. */
             version?: string;
         };
+        ConfigError: {
+            /**
+             * Format: int64
+             * @description From 1, in characters; as line.
+             */
+            column?: number;
+            /**
+             * Format: int64
+             * @description From 1; only for YAML, and where it is known.
+             */
+            line?: number;
+            message: string;
+            /** @description Such as agents.rev.model or allowed_tools[2]; empty is the configuration itself. */
+            path: string;
+        };
         ConfigList: {
-            configs: components["schemas"]["Summary"][] | null;
+            configs: components["schemas"]["Summary"][];
+            /** Format: int64 */
+            total: number;
+        };
+        CustomList: {
+            /** @description Those that can't be used now, because they name a policy that is gone, say. They can be replaced and deleted. */
+            broken: components["schemas"]["Broken"][];
+            configs: components["schemas"]["Summary"][];
             /** Format: int64 */
             total: number;
         };
@@ -712,6 +1202,26 @@ export interface components {
             options?: unknown;
             /** @description Files and folders; the whole workspace without it. */
             paths?: string[] | null;
+        };
+        FileChange: {
+            /** Format: int64 */
+            additions?: number;
+            after: string | null;
+            before: string | null;
+            binary: boolean;
+            /** Format: int64 */
+            deletions?: number;
+            path: string;
+            path_bytes?: string;
+            /** Format: int64 */
+            size_bytes: number;
+            /** @enum {string} */
+            status: "added" | "modified" | "deleted" | "unchanged";
+            truncated: boolean;
+        };
+        FolderInputBody: {
+            /** @description Relative to /workspace. Missing parents are made. */
+            path: string;
         };
         Health: {
             /** @description Image of the agents, for providers that run images. */
@@ -810,6 +1320,25 @@ export interface components {
             /** @example running */
             status: string;
         };
+        LoadedPolicy: {
+            description: string;
+            /** @description sha256: and the digest of the module's bytes. */
+            digest: string;
+            gates: string[] | null;
+            name: string;
+            /** @description True when every session has it. */
+            operator: boolean;
+            /** @description The operator's parameters; a configuration can only narrow them. */
+            params: {
+                [key: string]: unknown;
+            };
+            /** @description JSON Schema of its parameters. */
+            params_schema: {
+                [key: string]: unknown;
+            };
+            verdicts: components["schemas"]["VerdictCounts"];
+            version: string;
+        };
         LogLine: {
             /** @enum {string} */
             stream: "stdout" | "stderr";
@@ -841,6 +1370,16 @@ export interface components {
             };
             type?: string;
             url?: string;
+        };
+        MoveBody: {
+            /** @description A file, link or folder, relative to /workspace. */
+            from?: string;
+            /** @description Instead of from: path_bytes of the tree, for a name that is no UTF-8. */
+            from_bytes?: string;
+            /** @description Replace a file or link that is there; a folder never. */
+            overwrite?: boolean;
+            /** @description Its new path. Missing folders are made. */
+            to: string;
         };
         Network: {
             /** @description With egress: allowlist, hosts such as git.example.org, *.example.org or git.example.org:443. */
@@ -881,6 +1420,48 @@ export interface components {
             /** Format: int64 */
             used: number;
         };
+        PathOutputBody: {
+            /** @description Relative to /workspace. */
+            path: string;
+        };
+        PluginDetails: {
+            /** @description Known once it was used. */
+            capabilities: string[];
+            /** @description KIND-NAME, the name of its file. */
+            id: string;
+            /** @enum {string} */
+            kind: "provider" | "filter" | "exporter";
+            /** @description Why it ended or could not be started. */
+            last_error?: string;
+            name: string;
+            /** @description As configured in plugins.options; values that look like credentials are ***. */
+            options: {
+                [key: string]: unknown;
+            };
+            /** @description JSON Schema of its options; {} until it was used, and for one that takes none. */
+            options_schema: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: int64
+             * @description Of its process, while that runs.
+             */
+            pid?: number;
+            /** Format: int64 */
+            restarts: number;
+            /**
+             * Format: date-time
+             * @description When its process was started, while that runs.
+             */
+            started_at?: string;
+            /**
+             * @description Stopped: it starts at its first use. Restarting: it died and starts at its next. Failed: it could not be started and is tried again.
+             * @enum {string}
+             */
+            state: "stopped" | "running" | "restarting" | "failed";
+            /** @description Empty until it was used. */
+            version?: string;
+        };
         PluginHealth: {
             /** @enum {string} */
             kind: "provider" | "filter" | "exporter";
@@ -888,15 +1469,38 @@ export interface components {
             /** Format: int64 */
             restarts: number;
             /**
-             * @description Stopped: it starts at its first use.
+             * @description Stopped: it starts at its first use. Restarting: it died and starts at its next. Failed: it could not be started and is tried again.
              * @enum {string}
              */
-            state: "stopped" | "running" | "restarting";
+            state: "stopped" | "running" | "restarting" | "failed";
             /** @description Empty until it was used. */
             version?: string;
         };
+        PluginList: {
+            plugins: components["schemas"]["PluginDetails"][];
+            /** Format: int64 */
+            total: number;
+        };
+        PluginLogLine: {
+            /** @enum {string} */
+            level: "debug" | "info" | "warn" | "error";
+            /** @description One line, with its fields as name=value. */
+            message: string;
+            /** Format: date-time */
+            time: string;
+        };
+        PluginLogs: {
+            /** @description The oldest first. */
+            lines: components["schemas"]["PluginLogLine"][];
+            /**
+             * Format: int64
+             * @description Lines that are kept.
+             */
+            total: number;
+        };
         Policy: {
             name: string;
+            /** @description Parameters by the policy's own schema; they can only narrow the operator's. */
             params?: unknown;
         };
         PolicyInfo: {
@@ -906,6 +1510,11 @@ export interface components {
             gates: string[] | null;
             name: string;
             version: string;
+        };
+        PolicyList: {
+            policies: components["schemas"]["LoadedPolicy"][];
+            /** Format: int64 */
+            total: number;
         };
         PoolHealth: {
             /**
@@ -952,12 +1561,13 @@ export interface components {
         Preview: {
             content?: string;
             encoding?: string;
+            etag: string;
             language?: string;
             /** Format: int64 */
             lines?: number;
             media_type: string;
             /** Format: date-time */
-            modified?: string;
+            modified_at?: string;
             path: string;
             path_bytes?: string;
             /** Format: int64 */
@@ -965,10 +1575,33 @@ export interface components {
             truncated?: boolean;
             type: string;
         };
-        ResourceLimits: {
+        ProviderInfo: {
+            /** @description It answered within the last half minute. */
+            available: boolean;
+            /** @description What it can do beside making sandboxes: stats, logs, pull, … */
+            capabilities: string[];
+            /** @description Launches that name none take it. */
+            default: boolean;
+            name: string;
+            /** @description Why it is not available. */
+            reason?: string;
+            version: string;
+        };
+        ProviderList: {
+            pool: components["schemas"]["PoolHealth"];
+            providers: components["schemas"]["ProviderInfo"][];
             /** Format: int64 */
+            total: number;
+        };
+        ResourceLimits: {
+            /**
+             * Format: int64
+             * @description In 1/100000 of a CPU: 100000 is one.
+             */
             cpu_quota?: number;
+            /** @description Such as 512m or 4g. */
             memory_limit?: string;
+            /** @description Such as 5g: all files of the session together. */
             storage_limit?: string;
         };
         Resources: {
@@ -1003,6 +1636,47 @@ export interface components {
             /** Format: date-time */
             since: string;
             tool: string;
+        };
+        SeedChatEvent: {
+            /** @description Only with message: content {content}, thinking {content}, tool_use {tool_name, tool_use_id, tool_input}, tool_complete {tool_use_id, output, is_error}, todo_update {todos}, metadata {final_content, usage, cost_usd, duration_ms}. */
+            data?: unknown;
+            /** @description Only with error. */
+            error_type?: string;
+            /** @description Only with error. */
+            message?: string;
+            /**
+             * @description Only with message.
+             * @enum {string}
+             */
+            msg_type?: "content" | "thinking" | "tool_use" | "tool_complete" | "todo_update" | "metadata";
+            /**
+             * Format: int64
+             * @description Counts messages, from 1.
+             */
+            sequence?: number;
+            /** @description Only with complete: success, or how else the turn ended. */
+            status?: string;
+            /**
+             * Format: int64
+             * @description Only with complete.
+             */
+            total_messages?: number;
+            /**
+             * @description complete is the last.
+             * @enum {string}
+             */
+            type: "message" | "error" | "complete";
+        };
+        SeedChatMessage: {
+            content: string;
+            /** @description user, assistant or system. */
+            role: string;
+        };
+        SeedChatRequest: {
+            /** @description The conversation; the last message of a user is sent. The session remembers the others by itself. */
+            messages: components["schemas"]["SeedChatMessage"][];
+            /** @description The session; the header X-Session-ID does as well. */
+            sessionId?: string;
         };
         Session: {
             /**
@@ -1060,6 +1734,34 @@ export interface components {
             session_id: string;
             status: string;
         };
+        Setting: {
+            /** @description As the environment would give it; where it is no constant, how it comes about. */
+            default: string;
+            /** @description What it is for. */
+            doc: string;
+            /** @description The variable that sets it. */
+            env: string;
+            /** @description The file with its line, the variable or the flag. */
+            from?: string;
+            /** @description As in agcluster.yaml. */
+            key: string;
+            /** @description What a value may be, for people. */
+            limits?: string;
+            /**
+             * @description Where the value comes from.
+             * @enum {string}
+             */
+            source: "default" | "file" | "env" | "flag";
+            /** @description string, number, bool, duration, size, list, object or list of objects. */
+            type: string;
+            /** @description In force; *** for credentials. */
+            value: unknown;
+        };
+        SettingList: {
+            settings: components["schemas"]["Setting"][];
+            /** Format: int64 */
+            total: number;
+        };
         Status: {
             /**
              * Format: int64
@@ -1105,6 +1807,8 @@ export interface components {
         };
         Summary: {
             allowed_tools: string[] | null;
+            /** @description True for one that was made with POST /api/configs/custom. */
+            custom: boolean;
             description: string;
             has_mcp_servers: boolean;
             has_sub_agents: boolean;
@@ -1202,6 +1906,20 @@ export interface components {
              * @enum {string}
              */
             type: "todo_update";
+        };
+        Tool: {
+            /**
+             * @description What it has to do with.
+             * @enum {string}
+             */
+            category: "files" | "shell" | "web" | "planning" | "agents" | "notebook" | "mcp";
+            description: string;
+            name: string;
+        };
+        ToolList: {
+            tools: components["schemas"]["Tool"][];
+            /** Format: int64 */
+            total: number;
         };
         ToolResultEvent: {
             /**
@@ -1323,6 +2041,21 @@ export interface components {
              */
             type: "user";
         };
+        ValidateRequest: {
+            /** @description A configuration as an object. */
+            config?: components["schemas"]["Config"];
+            /** @description A configuration as YAML. */
+            yaml?: string;
+        };
+        Validated: {
+            /** @description What could be understood, with nothing filled in: unknown keys and values of the wrong type are left out. */
+            config?: components["schemas"]["Config"];
+            errors: components["schemas"]["ConfigError"][];
+            /** @description True when it could be launched. To keep it, an id is needed besides. */
+            valid: boolean;
+            /** @description config as YAML, in the order that presets have. */
+            yaml?: string;
+        };
         Verdict: {
             /** @description policy:<name>, filter:<name>, person, host, or host:<part> (host:storage, host:egress). */
             by: string;
@@ -1334,6 +2067,16 @@ export interface components {
             reason: string;
             tool?: string;
             tool_use_id?: string;
+        };
+        VerdictCounts: {
+            /** Format: int64 */
+            allow: number;
+            /** Format: int64 */
+            ask: number;
+            /** Format: int64 */
+            deny: number;
+            /** Format: int64 */
+            rewrite: number;
         };
         VerdictEvent: {
             /** @description policy:<name>, filter:<name>, person, host, or host:<part> (host:storage, host:egress). */
@@ -1364,6 +2107,14 @@ export interface components {
              */
             type: "verdict";
         };
+        Written: {
+            etag: string;
+            /** Format: date-time */
+            modified_at: string;
+            path: string;
+            /** Format: int64 */
+            size_bytes: number;
+        };
     };
     responses: never;
     parameters: never;
@@ -1373,6 +2124,142 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    about: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["About"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "seed-chat": {
+        parameters: {
+            query?: never;
+            header?: {
+                "X-Session-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SeedChatRequest"];
+            };
+        };
+        responses: {
+            /** @description The turn as it happens, ended by `data: [DONE]`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["SeedChatEvent"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     launch: {
         parameters: {
             query?: never;
@@ -2305,13 +3192,62 @@ export interface operations {
             };
         };
     };
-    "get-config": {
+    "create-config": {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                config_id: string;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Config"];
             };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Config"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-custom-configs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -2322,7 +3258,289 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    "application/json": components["schemas"]["CustomList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "replace-config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                config_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Config"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/json": components["schemas"]["Config"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "delete-config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                config_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-config-schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ToolList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "validate-config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ValidateRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Validated"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-config": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description application/json (the default) or application/yaml. */
+                Accept?: string;
+            };
+            path: {
+                config_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The configuration, complete. Values that may be credentials are ***, unless it ships with the host. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Config"];
+                    "application/yaml": string;
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Acceptable */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
             /** @description Unprocessable Entity */
@@ -2424,6 +3642,184 @@ export interface operations {
             };
         };
     };
+    "list-changes": {
+        parameters: {
+            query: {
+                /** @description launch, turn (when the last turn began) or turn:N. */
+                since: string;
+            };
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changes"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-change": {
+        parameters: {
+            query: {
+                /** @description launch, turn (when the last turn began) or turn:N. */
+                since: string;
+            };
+            header?: never;
+            path: {
+                session_id: string;
+                /** @description Relative to /workspace, percent-encoded. */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileChange"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "export-files": {
         parameters: {
             query?: never;
@@ -2446,6 +3842,220 @@ export interface operations {
                 };
                 content: {
                     "application/zip": string;
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "make-folder": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FolderInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PathOutputBody"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "move-file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PathOutputBody"];
                 };
             };
             /** @description Bad Request */
@@ -2737,6 +4347,235 @@ export interface operations {
             };
         };
     };
+    "write-file": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ETags, one of which the file must have, or * for any file; else 412. */
+                "If-Match"?: string;
+                /** @description *: nothing may be there; else 412. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                session_id: string;
+                /** @description Relative to /workspace, percent-encoded. */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description What is there now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Written"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "delete-file": {
+        parameters: {
+            query?: {
+                /** @description Also a folder that is not empty. */
+                recursive?: boolean;
+            };
+            header?: never;
+            path: {
+                session_id: string;
+                /** @description Relative to /workspace, percent-encoded. */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "download-file": {
         parameters: {
             query?: never;
@@ -2824,6 +4663,262 @@ export interface operations {
             };
             /** @description Service Unavailable */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-plugin-logs": {
+        parameters: {
+            query?: {
+                /** @description How many lines, the newest. */
+                tail?: number;
+            };
+            header?: never;
+            path: {
+                /** @description KIND-NAME, or NAME where only one kind has it. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PluginLogs"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "check-policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckAnswer"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingList"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
