@@ -49,7 +49,7 @@ func (p *Provider) Logs(ctx context.Context, req sdk.LogsRequest, fn func(sdk.Lo
 func (st *settings) known(ctx context.Context, id string) (*found, error) {
 	var f *found
 	var err error
-	if validateID(id) == nil {
+	if sdk.CheckID(id) == nil {
 		f, err = st.inspect(ctx, id)
 	}
 	if err == nil && f == nil {

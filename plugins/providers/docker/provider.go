@@ -58,7 +58,7 @@ func New(log *zap.Logger) *Provider {
 // Configure prepares the provider's folders and finds the sandboxes of a predecessor. It may be called once. An engine that does not
 // answer is no error here but at every request, so that it can be started while the host runs.
 func (p *Provider) Configure(ctx context.Context, req sdk.ConfigureRequest) error {
-	if err := validateName("host_id", req.HostID); err != nil {
+	if err := sdk.CheckName("host_id", req.HostID); err != nil {
 		return sdk.Permanent(err)
 	}
 	for field, dir := range map[string]string{"data_dir": req.DataDir, "run_dir": req.RunDir} {
@@ -125,7 +125,7 @@ func (p *Provider) enter() (*settings, error) {
 
 // Create implements sdk.Provider. A second Create with an id that is being created waits for the first.
 func (p *Provider) Create(ctx context.Context, req sdk.CreateRequest) (sdk.Sandbox, error) {
-	if err := validateCreate(req); err != nil {
+	if err := req.Check(); err != nil {
 		return sdk.Sandbox{}, sdk.Permanent(err)
 	}
 	st, err := p.enter()
@@ -180,7 +180,7 @@ func (p *Provider) Get(ctx context.Context, req sdk.GetRequest) (sdk.Sandbox, er
 	}
 	defer p.work.Done()
 	notFound := fmt.Errorf("sandbox %q: %w", req.ID, sdk.ErrNotFound)
-	if validateID(req.ID) != nil {
+	if sdk.CheckID(req.ID) != nil {
 		return sdk.Sandbox{}, notFound
 	}
 	before := st.making(req.ID)
@@ -245,7 +245,7 @@ func hasLabels(labels, wanted map[string]string) bool {
 
 // Destroy implements sdk.Provider. It ends a Create that is under way. Sandboxes that have exited go with the volume they hold.
 func (p *Provider) Destroy(ctx context.Context, req sdk.DestroyRequest) error {
-	if err := validateDestroy(req); err != nil {
+	if err := req.Check(); err != nil {
 		return sdk.Permanent(err)
 	}
 	st, err := p.enter()

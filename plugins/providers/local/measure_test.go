@@ -110,14 +110,16 @@ func TestAMeasurementIsOfThatSandbox(t *testing.T) {
 			req.Resources = sdk.Resources{MemoryBytes: 256 << 20, MilliCPU: 1500, PIDs: 100, DiskBytes: 64 << 20}
 			box := create(t, p, req)
 			before := measured(t, p, "measured")
-			inside(t, box, "sleep 600 >/dev/null 2>&1 & python3 -c 'x = bytearray(64<<20)\nwhile True: pass' >/dev/null 2>&1 & sleep 1")
+			// It says so once it has the memory and has been busy for half a second.
+			inside(t, box, "sleep 600 >/dev/null 2>&1 & mkfifo ready; python3 -c 'import time\nx = bytearray(64<<20)\nwhile time.process_time() < 0.5: pass\n"+
+				"open(\"ready\", \"w\").close()\nwhile True: pass' >/dev/null 2>&1 & cat ready")
 			after := measured(t, p, "measured")
 			t.Logf("before %+v after %+v", before, after)
 			if grown := after.MemoryBytes - before.MemoryBytes; grown < 60<<20 || grown > 120<<20 {
 				t.Errorf("64 MiB more are measured as %d", grown)
 			}
 			if spent := after.CPUMicros - before.CPUMicros; spent < 100_000 || spent > 20_000_000 {
-				t.Errorf("a busy second is measured as %d µs", spent)
+				t.Errorf("half a busy second is measured as %d µs", spent)
 			}
 			if after.PIDs < before.PIDs+2 || after.PIDs > 60 {
 				t.Errorf("%d processes after %d", after.PIDs, before.PIDs)

@@ -245,7 +245,7 @@ func (f *fileSet) pipe() (reader, writer *os.File) {
 	return f.add(reader), f.add(writer)
 }
 
-// pipeHolding returns the read end of a pipe that holds content, at most maxTokenBytes so that writing cannot block.
+// pipeHolding returns the read end of a pipe that holds content, at most sdk.MaxTokenBytes so that writing cannot block.
 func (f *fileSet) pipeHolding(content string) *os.File {
 	reader, writer := f.pipe()
 	if f.err != nil {

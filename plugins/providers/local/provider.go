@@ -42,7 +42,7 @@ func New(log *zap.Logger) *Provider {
 // It may be called once. A host where sandboxes cannot run is no error here but at every Create, so that it can be mended while
 // the host runs.
 func (p *Provider) Configure(ctx context.Context, req sdk.ConfigureRequest) error {
-	if err := validateName("host_id", req.HostID); err != nil {
+	if err := sdk.CheckName("host_id", req.HostID); err != nil {
 		return sdk.Permanent(err)
 	}
 	for field, dir := range map[string]string{"data_dir": req.DataDir, "run_dir": req.RunDir} {
@@ -134,7 +134,7 @@ func answers(ctx context.Context, socket string) bool {
 
 // Create implements sdk.Provider. A second Create with an id that is being created waits for the first.
 func (p *Provider) Create(ctx context.Context, req sdk.CreateRequest) (sdk.Sandbox, error) {
-	if err := validateCreate(req); err != nil {
+	if err := req.Check(); err != nil {
 		return sdk.Sandbox{}, sdk.Permanent(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -302,7 +302,7 @@ func hasLabels(labels, wanted map[string]string) bool {
 
 // Destroy implements sdk.Provider. It ends a Create that is under way.
 func (p *Provider) Destroy(ctx context.Context, req sdk.DestroyRequest) error {
-	if err := validateDestroy(req); err != nil {
+	if err := req.Check(); err != nil {
 		return sdk.Permanent(err)
 	}
 	p.mu.Lock()

@@ -166,7 +166,7 @@ func TestCreateFailures(t *testing.T) {
 		{"environment name", nil, func(r *sdk.CreateRequest) { r.Env = map[string]string{"A=B": "x"} }, "invalid name", true},
 		{"environment zero byte", nil, func(r *sdk.CreateRequest) { r.Env = map[string]string{"A": "x\x00--bind"} }, "env.A has a zero byte", true},
 		{"environment of ours", nil, func(r *sdk.CreateRequest) { r.Env = map[string]string{"AGCLUSTER_TOKEN_FD": "9"} }, "env.AGCLUSTER_TOKEN_FD is set by the provider", true},
-		{"environment too large", nil, func(r *sdk.CreateRequest) { r.Env = map[string]string{"A": strings.Repeat("x", maxEnvBytes)} }, "more than 131072", true},
+		{"environment too large", nil, func(r *sdk.CreateRequest) { r.Env = map[string]string{"A": strings.Repeat("x", sdk.MaxEnvBytes)} }, "more than 131072", true},
 		{"negative memory", nil, func(r *sdk.CreateRequest) { r.Resources.MemoryBytes = -1 }, "resources.memory_bytes -1 is below", true},
 		{"too few processes", nil, func(r *sdk.CreateRequest) { r.Resources.PIDs = 1 }, "resources.pids 1 is below", true},
 		{"too little cpu", nil, func(r *sdk.CreateRequest) { r.Resources.MilliCPU = 1 }, "resources.milli_cpu 1 is below", true},

@@ -1,5 +1,5 @@
-// Command agent stands in for the agent server in this package's tests: it listens where it is told, demands the token and runs the
-// commands it is sent.
+// Command testagent stands in for the agent server in the tests of providers: it listens where it is told, demands the token and runs the
+// commands it is sent. It writes to both standard streams, because a provider's logs have both.
 package main
 
 import (
@@ -56,8 +56,15 @@ func serve() error {
 		os.Exit(7)
 	})
 	mux.HandleFunc("POST /say", func(_ http.ResponseWriter, r *http.Request) {
-		line, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(os.Stderr, "%s\n", line)
+		text, _ := io.ReadAll(r.Body)
+		fmt.Fprintln(os.Stdout, string(text))
+		if r.URL.Query().Has("twice") {
+			fmt.Fprintln(os.Stderr, "agent: said", len(text))
+		}
+	})
+	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		_, _ = io.Copy(w, r.Body)
 	})
 	mux.HandleFunc("POST /eat", func(_ http.ResponseWriter, r *http.Request) { eat(r.URL.Query().Get("mib")) })
 	want := "Bearer " + string(token)
