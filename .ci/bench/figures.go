@@ -49,6 +49,7 @@ func figures() []figure {
 		{"launch_cold_p50_ms", "ms", 0, lower, cold},
 		{"bare_cold_p50_ms", "ms", 0, lower, cold},
 		{"turn_overhead_first_text_ms", "ms", 3, lower, text},
+		{"turn_flush_first_text_ms", "ms", 0, lower, text},
 		{"turn_overhead_done_ms", "ms", 0, lower, text},
 		{"turn_first_text_p50_ms", "ms", 0, lower, text},
 		{"turn_done_p50_ms", "ms", 0, lower, text},

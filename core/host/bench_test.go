@@ -133,7 +133,11 @@ func listen(body io.ReadCloser, kind string, own bool) (heard, error) {
 		h.done = bytes.HasPrefix(line, []byte("data: [DONE]")) || (!own && bytes.Contains(line, []byte(`"type":"complete"`)))
 		if h.done {
 			h.last = time.Now()
-			return h, nil
+			if own {
+				// A stream that was read to its end leaves a connection that can be used again.
+				_, err = lines.WriteTo(io.Discard)
+			}
+			return h, err
 		}
 	}
 }
