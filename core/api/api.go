@@ -71,6 +71,7 @@ type Config struct {
 type Deps struct {
 	Sessions Sessions
 	Turns    Turns
+	Gates    Gates
 	Catalog  Catalog
 	Files    Files
 	Observer Observer

@@ -17,6 +17,7 @@ import (
 
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/guard"
 	"github.com/agcluster/agcluster/core/plugin"
 	"github.com/agcluster/agcluster/core/policy"
 	"github.com/agcluster/agcluster/core/preset"
@@ -39,6 +40,9 @@ type fake struct {
 	end  error
 	// launch, if any, is Launch.
 	launch func(context.Context, session.LaunchRequest) (session.Session, error)
+	// inForce and gates are what InForce returns.
+	inForce []guard.InForce
+	gates   error
 }
 
 func (f *fake) Launch(ctx context.Context, req session.LaunchRequest) (session.Session, error) {
@@ -108,7 +112,7 @@ func (configs) Complete(c preset.Config) (preset.Config, error) { return c, nil 
 func serve(t *testing.T, f *fake, list ...preset.Config) *httptest.Server {
 	t.Helper()
 	_, h := New(Config{Version: "1", Heartbeat: 20 * time.Millisecond}, Deps{
-		Sessions: f, Turns: f, Catalog: configs{list}, Status: f,
+		Sessions: f, Turns: f, Gates: f, Catalog: configs{list}, Status: f,
 	}, zap.NewNop())
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)

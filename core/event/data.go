@@ -115,7 +115,18 @@ type ApprovalResolved struct {
 	Decision string `json:"decision" enum:"allow,deny"`
 	By       string `json:"by" enum:"person,timeout,interrupt,host" doc:"Who decided."`
 	Reason   string `json:"reason,omitempty"`
+	Scope    string `json:"scope,omitempty" enum:"once,session" doc:"session: such calls are not asked for again. A call that was allowed so without asking has this event only, with an ask that was never open."`
+	// What it was about, because a call that was allowed without asking has no ApprovalRequired to tell.
+	Tool      string `json:"tool,omitempty"`
+	ToolUseID string `json:"tool_use_id,omitempty"`
+	Parent    string `json:"parent,omitempty"`
 }
+
+// The scopes of an approval.
+const (
+	ScopeOnce    = "once"
+	ScopeSession = "session"
+)
 
 // Verdict records every decision of a gate other than a plain allow.
 type Verdict struct {

@@ -201,7 +201,7 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	_, handler := api.New(api.Config{
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
 	}, api.Deps{
-		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
+		Sessions: h.sessions, Turns: h.sessions, Gates: g, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
 		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")),
 	}, h.log.Named("api"))
 	h.server = &http.Server{
