@@ -65,17 +65,20 @@ type Config struct {
 	Heartbeat time.Duration
 	// Offline says that the host answers with its own scripted model.
 	Offline bool
+	// Terminal says that people may open terminals.
+	Terminal bool
 }
 
 // Deps are what the API translates to.
 type Deps struct {
-	Sessions Sessions
-	Turns    Turns
-	Gates    Gates
-	Catalog  Catalog
-	Files    Files
-	Observer Observer
-	Status   Status
+	Sessions  Sessions
+	Turns     Turns
+	Gates     Gates
+	Terminals Terminals
+	Catalog   Catalog
+	Files     Files
+	Observer  Observer
+	Status    Status
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
 }

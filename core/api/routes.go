@@ -17,6 +17,8 @@ const (
 	anyKey
 	// owner needs the key that the session of the path was launched with.
 	owner
+	// ticketed needs a ticket that the owner was given for this very thing.
+	ticketed
 )
 
 // route is one line of the table below.
@@ -51,6 +53,9 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/agents/{session_id}/resources", "get-resources", agents, owner, "What the session uses", streams(a.resources, resourcesAnswers)},
 		{http.MethodGet, "/api/agents/{session_id}/logs", "get-logs", agents, owner, "What the session's agent server wrote", streams(a.logs, logsAnswers)},
 
+		{http.MethodPost, "/api/agents/{session_id}/terminal", "open-terminal", agents, owner, "Ask for a terminal", created(a.openTerminal)},
+		{http.MethodGet, "/api/agents/{session_id}/terminal/{terminal}", "attach-terminal", agents, ticketed, "A shell in the sandbox", streams(a.attachTerminal, terminalAnswers)},
+
 		{http.MethodGet, "/api/tools/{session_id}/stream", "follow-tools", tools, owner, "Follow the session's tool calls", streams(a.tools, toolAnswers)},
 		{http.MethodGet, "/api/tools/{session_id}/resources", "get-tool-resources", tools, owner, "What the session uses", streams(a.resources, resourcesAnswers)},
 
@@ -65,6 +70,14 @@ func (a *API) routes() []route {
 // handle binds an operation that answers with one JSON value.
 func handle[I, O any](fn func(context.Context, *I) (*O, error)) func(huma.API, huma.Operation) {
 	return func(api huma.API, op huma.Operation) { huma.Register(api, op, fn) }
+}
+
+// created is handle for what answers with 201.
+func created[I, O any](fn func(context.Context, *I) (*O, error)) func(huma.API, huma.Operation) {
+	return func(api huma.API, op huma.Operation) {
+		op.DefaultStatus = http.StatusCreated
+		huma.Register(api, op, fn)
+	}
 }
 
 // streams binds an operation that writes its own answer; document says which it has.
@@ -90,7 +103,7 @@ func (a *API) register(r route) {
 		Description: details(r.id),
 	}
 	switch r.access {
-	case anyone:
+	case anyone, ticketed:
 	case anyKey:
 		op.Middlewares, op.Security = huma.Middlewares{a.needKey}, []map[string][]string{{"key": {}}}
 		op.Errors = append(op.Errors, http.StatusUnauthorized)
@@ -117,6 +130,10 @@ func failures(id string) []int {
 		return []int{http.StatusNotAcceptable, http.StatusServiceUnavailable}
 	case "get-logs":
 		return []int{http.StatusNotAcceptable, http.StatusNotImplemented, http.StatusServiceUnavailable}
+	case "open-terminal":
+		return []int{http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable}
+	case "attach-terminal":
+		return []int{http.StatusBadRequest, http.StatusForbidden, http.StatusUpgradeRequired, http.StatusServiceUnavailable}
 	case "stop-session", "list-files":
 		return []int{http.StatusServiceUnavailable}
 	case "preview-file", "download-file":
@@ -152,6 +169,13 @@ func details(id string) string {
 			"happen, numbered as in /api/agents/{session_id}/events."
 	case "interrupt":
 		return "Asks the agent to end its turn; the turn's stream says when it has (complete with status interrupted)."
+	case "open-terminal":
+		return "Wakes the sandbox and gives a ticket for GET /api/agents/{session_id}/terminal/{terminal}. At most 4 terminals a session."
+	case "attach-terminal":
+		return "A WebSocket with the subprotocols `agcluster.terminal.v1` and `ticket.` followed by the ticket. Binary messages are bytes both " +
+			"ways, at most 256 KiB each; a text from the client is `{\"type\":\"resize\",\"cols\":…,\"rows\":…}`, the last one from the host " +
+			"`{\"type\":\"exit\",\"code\":…}`. The shell (`bash -l` in the workspace, as the sandbox's user) ends with the connection and with " +
+			"all that it started. Traffic keeps the session awake; an open terminal alone does not."
 	case "stop-session":
 		return "Ends the session and removes its sandbox, workspace, transcript and history."
 	case "preview-file":

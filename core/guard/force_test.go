@@ -13,7 +13,8 @@ func TestPoliciesInForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []InForce{
-		{Name: "puppet", Params: []byte(`{"rules":[{"a":1}]}`)}, {Name: "puppet", Params: []byte(`{"rules":[{"b":2}]}`)},
+		{Name: "puppet", Params: []byte(`{"rules":[{"a":1}]}`)},
+		{Name: "puppet", Params: []byte(`{"rules":[{"b":2}]}`)},
 		{Name: "other", Params: []byte(`{"rules":[]}`)},
 	}
 	if len(list) != len(want) {

@@ -32,6 +32,7 @@ import (
 	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/core/store"
 	"github.com/agcluster/agcluster/core/telemetry"
+	"github.com/agcluster/agcluster/core/terminal"
 	"github.com/agcluster/agcluster/core/workspace"
 	"github.com/agcluster/agcluster/plugins/sdk"
 	"github.com/agcluster/agcluster/presets"
@@ -44,23 +45,24 @@ type Host struct {
 	secrets session.Secrets
 	log     *zap.Logger
 
-	data     *dataDir
-	store    *store.Store
-	events   *event.Log
-	policies *policy.Runtime
-	plugins  *plugin.Set
-	gateway  *gateway.Gateway
-	egress   *egress.Proxy
-	network  *guard.Network
-	offline  *offlineModel
-	pool     *sandbox.Pool
-	presets  *preset.Catalog
-	sessions *session.Service
-	sweeping *sweeper
-	server   *http.Server
-	listener net.Listener
-	served   chan error
-	cleanup  []func(context.Context) error
+	data      *dataDir
+	store     *store.Store
+	events    *event.Log
+	policies  *policy.Runtime
+	plugins   *plugin.Set
+	gateway   *gateway.Gateway
+	egress    *egress.Proxy
+	network   *guard.Network
+	offline   *offlineModel
+	pool      *sandbox.Pool
+	presets   *preset.Catalog
+	sessions  *session.Service
+	terminals *terminal.Service
+	sweeping  *sweeper
+	server    *http.Server
+	listener  net.Listener
+	served    chan error
+	cleanup   []func(context.Context) error
 }
 
 // Start builds the host and begins to serve. version is what /health tells; secrets is told of every key that the host holds, so
@@ -197,11 +199,13 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	}
 	h.presets = catalog
 	files := workspace.New(workspace.Config{}, opener{h}, guard.NewFiles(g, h.sessions), h.plugins, h.log.Named("workspace"))
+	h.terminals = terminal.New(h.sessions, shells{h.pool}, h.log.Named("terminal"))
 	c := h.cfg
 	_, handler := api.New(api.Config{
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
+		Terminal: c.Terminal.Enabled,
 	}, api.Deps{
-		Sessions: h.sessions, Turns: h.sessions, Gates: g, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
+		Sessions: h.sessions, Turns: h.sessions, Gates: g, Terminals: h.terminals, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
 		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")),
 	}, h.log.Named("api"))
 	h.server = &http.Server{
@@ -321,6 +325,9 @@ func (h *Host) Wait(ctx context.Context) error {
 // returns. It is safe to call twice.
 func (h *Host) Close(ctx context.Context) error {
 	var errs []error
+	if h.terminals != nil {
+		h.terminals.Close()
+	}
 	if h.sessions != nil {
 		errs = append(errs, h.sessions.Close(ctx))
 		// After the sessions, whose last words are events; followers end with it, or Shutdown would wait for them.

@@ -127,6 +127,16 @@ func (l *live) idleSinceLocked() (time.Time, bool) {
 	return l.rec.LastActive, l.box != nil && l.turn == nil && l.leases == 0
 }
 
+// Touch says that somebody uses the session's sandbox just now, without a lease on it.
+func (s *Service) Touch(id string) {
+	s.mu.Lock()
+	l := s.sessions[id]
+	s.mu.Unlock()
+	if l != nil {
+		l.update(func(rec *Session) { rec.LastActive = time.Now().UTC() })
+	}
+}
+
 // Meter adds tokens that the session's model calls used, as the gateway counted them.
 func (s *Service) Meter(id string, u event.Usage) {
 	s.mu.Lock()

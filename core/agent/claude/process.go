@@ -3,7 +3,6 @@ package claude
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/agent/offspring"
 	"github.com/agcluster/agcluster/core/event"
 )
 
@@ -34,7 +34,7 @@ const (
 // process is one running CLI.
 type process struct {
 	cmd    *exec.Cmd
-	mark   string
+	mark   offspring.Mark
 	log    *zap.Logger
 	stderr tail
 	// work counts the hooks that are being answered.
@@ -72,9 +72,9 @@ type reply struct {
 
 // start runs the CLI; receive gets its messages, in order, on one goroutine.
 func start(binary string, plan blueprint, receive func(*process, *turn, message), log *zap.Logger) (*process, error) {
-	mark := rand.Text()
+	mark := offspring.NewMark()
 	cmd := exec.Command(binary, plan.args...) //nolint:noctx // the operator's binary; it outlives any request
-	cmd.Env = append(slices.Clone(plan.env), markName+"="+mark)
+	cmd.Env = append(slices.Clone(plan.env), mark.Env())
 	cmd.Dir = plan.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := &process{
@@ -151,7 +151,7 @@ func (p *process) supervise(stdin, stdout, stderr *os.File, receive func(*proces
 	close(gone)
 	stdin.Close() //nolint:errcheck // nobody reads it any more; this ends a write that waits
 	writer.Wait()
-	killMarked(p.mark, p.cmd.Process.Pid)
+	p.mark.Kill(p.cmd.Process.Pid)
 	p.abandon()
 	late := time.AfterFunc(drainDelay, func() {
 		stdout.Close() //nolint:errcheck // only read

@@ -73,6 +73,14 @@ func (d *fakeDriver) Turn(ctx context.Context, message string, interrupt <-chan 
 
 func (d *fakeDriver) State() string { return "running" }
 
+func (d *fakeDriver) Environment(own map[string]string) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "AGENT=here"}
+	for k, v := range own {
+		env = append(env, k+"="+v)
+	}
+	return env
+}
+
 func (d *fakeDriver) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
