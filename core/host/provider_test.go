@@ -58,6 +58,11 @@ func TestEndToEnd(t *testing.T) {
 				{"ResourcesOfASession", jobResourcesOfASession},
 				{"ToolCallsAreFollowed", jobToolCallsAreFollowed},
 				{"OutOfMemoryIsToldAsSuch", jobOutOfMemoryIsToldAsSuch},
+				{"Terminal", jobTerminal},
+				{"TerminalEndsWithItsConnection", jobTerminalEndsWithItsConnection},
+				{"TerminalIsForTheOwner", jobTerminalIsForTheOwner},
+				{"TerminalKeepsAwakeWhileItIsUsed", jobTerminalKeepsAwakeWhileItIsUsed},
+				{"ApprovalForTheSession", jobApprovalForTheSession},
 			} {
 				t.Run(job.name, func(t *testing.T) { job.do(t, on) })
 			}
