@@ -15,6 +15,7 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 	"go.uber.org/zap"
 
+	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/event"
 	"github.com/agcluster/agcluster/core/plugin"
 	"github.com/agcluster/agcluster/core/policy"
@@ -38,6 +39,12 @@ type Turns interface {
 	Approve(ctx context.Context, id, ask string, d session.Decision) error
 	Follow(ctx context.Context, id string, after int64, deltas bool, fn func(e event.Event, more bool) error) error
 	History(ctx context.Context, id string, after int64, limit int) ([]event.Event, error)
+}
+
+// Controls changes what sessions work with.
+type Controls interface {
+	Change(ctx context.Context, id string, c session.Change) (session.Session, error)
+	Commands(ctx context.Context, id string) ([]agent.Command, error)
 }
 
 // Catalog has the configurations that can be launched.
@@ -73,6 +80,7 @@ type Config struct {
 type Deps struct {
 	Sessions  Sessions
 	Turns     Turns
+	Controls  Controls
 	Gates     Gates
 	Terminals Terminals
 	Catalog   Catalog

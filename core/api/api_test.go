@@ -43,6 +43,9 @@ type fake struct {
 	// inForce and gates are what InForce returns.
 	inForce []guard.InForce
 	gates   error
+	// changes are what was changed, commands what Commands returns.
+	changes  []session.Change
+	commands []agent.Command
 }
 
 func (f *fake) Launch(ctx context.Context, req session.LaunchRequest) (session.Session, error) {
@@ -112,7 +115,7 @@ func (configs) Complete(c preset.Config) (preset.Config, error) { return c, nil 
 func serve(t *testing.T, f *fake, list ...preset.Config) *httptest.Server {
 	t.Helper()
 	_, h := New(Config{Version: "1", Heartbeat: 20 * time.Millisecond}, Deps{
-		Sessions: f, Turns: f, Gates: f, Catalog: configs{list}, Status: f,
+		Sessions: f, Turns: f, Controls: f, Gates: f, Catalog: configs{list}, Status: f,
 	}, zap.NewNop())
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)

@@ -42,6 +42,7 @@ func (a *API) routes() []route {
 		{http.MethodPost, "/api/agents/launch", "launch", sessions, anyone, "Launch an agent", streams(a.launch, launchAnswers)},
 		{http.MethodGet, "/api/agents/sessions", "list-sessions", sessions, anyKey, "List the key's sessions", handle(a.listSessions)},
 		{http.MethodGet, "/api/agents/sessions/{session_id}", "get-session", sessions, owner, "Get a session", handle(a.getSession)},
+		{http.MethodPatch, "/api/agents/sessions/{session_id}", "change-session", sessions, owner, "Change model or permission mode", handle(a.changeSession)},
 		{http.MethodDelete, "/api/agents/sessions/{session_id}", "stop-session", sessions, owner, "Stop a session for good", handle(a.stopSession)},
 		{http.MethodPost, "/api/agents/sessions/{session_id}/interrupt", "interrupt", sessions, owner, "Interrupt the running turn", handle(a.interrupt)},
 
@@ -53,6 +54,7 @@ func (a *API) routes() []route {
 		{http.MethodGet, "/api/agents/{session_id}/resources", "get-resources", agents, owner, "What the session uses", streams(a.resources, resourcesAnswers)},
 		{http.MethodGet, "/api/agents/{session_id}/logs", "get-logs", agents, owner, "What the session's agent server wrote", streams(a.logs, logsAnswers)},
 
+		{http.MethodGet, "/api/agents/{session_id}/commands", "list-commands", agents, owner, "The slash commands that the agent offers", handle(a.listCommands)},
 		{http.MethodPost, "/api/agents/{session_id}/terminal", "open-terminal", agents, owner, "Ask for a terminal", created(a.openTerminal)},
 		{http.MethodGet, "/api/agents/{session_id}/terminal/{terminal}", "attach-terminal", agents, ticketed, "A shell in the sandbox", streams(a.attachTerminal, terminalAnswers)},
 
@@ -130,6 +132,10 @@ func failures(id string) []int {
 		return []int{http.StatusNotAcceptable, http.StatusServiceUnavailable}
 	case "get-logs":
 		return []int{http.StatusNotAcceptable, http.StatusNotImplemented, http.StatusServiceUnavailable}
+	case "change-session":
+		return []int{http.StatusConflict, http.StatusServiceUnavailable}
+	case "list-commands":
+		return []int{http.StatusServiceUnavailable}
 	case "open-terminal":
 		return []int{http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable}
 	case "attach-terminal":
@@ -169,6 +175,11 @@ func details(id string) string {
 			"happen, numbered as in /api/agents/{session_id}/events."
 	case "interrupt":
 		return "Asks the agent to end its turn; the turn's stream says when it has (complete with status interrupted)."
+	case "change-session":
+		return "What is given holds for a Claude Code that runs and for every later start; an event `settings` tells everybody. A turn that runs " +
+			"ends with the model that it began with. A Claude Code that was not started with bypassPermissions takes it up with the next turn."
+	case "list-commands":
+		return "As Claude Code tells them; none until it has run. They are used by sending `/name arguments` as a message."
 	case "open-terminal":
 		return "Wakes the sandbox and gives a ticket for GET /api/agents/{session_id}/terminal/{terminal}. At most 4 terminals a session."
 	case "attach-terminal":

@@ -19,6 +19,7 @@ const (
 	TypeApprovalResolved Type = "approval_resolved"
 	TypeVerdict          Type = "verdict"
 	TypeStatus           Type = "status"
+	TypeSettings         Type = "settings"
 	TypeError            Type = "error"
 	TypeComplete         Type = "complete"
 )
@@ -149,6 +150,12 @@ type Status struct {
 	Position int    `json:"position,omitempty" doc:"Place in the queue of starts, from 1. Only with queued."`
 }
 
+// Settings says that a person changed what the agent works with. It holds for what comes from now on.
+type Settings struct {
+	Model          string `json:"model" doc:"Empty is Claude Code's default."`
+	PermissionMode string `json:"permission_mode" enum:"default,acceptEdits,plan,bypassPermissions"`
+}
+
 // Error says what went wrong in a turn. The turn's Complete follows.
 type Error struct {
 	Code    string `json:"code" doc:"Stable, for programs: agent_exited, model_error, sandbox_lost, host_restarted, max_turns, storage_exceeded, out_of_memory, …"`
@@ -214,6 +221,9 @@ func (Verdict) Type() Type { return TypeVerdict }
 
 // Type implements Data.
 func (Status) Type() Type { return TypeStatus }
+
+// Type implements Data.
+func (Settings) Type() Type { return TypeSettings }
 
 // Type implements Data.
 func (Error) Type() Type { return TypeError }

@@ -32,6 +32,7 @@ func full() []Data {
 		},
 		Verdict{Gate: "tool.call", Decision: "deny", By: "host", Reason: "no", Tool: "Bash", ToolUseID: "toolu_2", Parent: "toolu_1"},
 		Status{Status: "asleep", Reason: "idle", Position: 1},
+		Settings{Model: "opus", PermissionMode: "plan"},
 		Error{Code: "sandbox_lost", Message: "gone"},
 		Complete{Status: CompleteOK, Usage: Usage{1, 2, 3, 4}, CostUSD: 0.25, Turns: 3},
 	}

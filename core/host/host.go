@@ -205,7 +205,7 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
 		Terminal: c.Terminal.Enabled,
 	}, api.Deps{
-		Sessions: h.sessions, Turns: h.sessions, Gates: g, Terminals: h.terminals, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
+		Sessions: h.sessions, Turns: h.sessions, Controls: h.sessions, Gates: g, Terminals: h.terminals, Catalog: catalog, Files: files, Observer: observer{h.pool}, Status: h,
 		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")),
 	}, h.log.Named("api"))
 	h.server = &http.Server{

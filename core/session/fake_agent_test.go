@@ -20,7 +20,12 @@ type fakeAgent struct {
 	waiting    map[string]chan agent.Answer
 	answers    map[string]agent.Answer
 
+	// settings are those that were set, offered the commands that there are.
+	settings []agent.Settings
+	offered  []agent.Command
+
 	script    script
+	set       func(ctx context.Context) error
 	configure func(ctx context.Context) error
 	interrupt func(ctx context.Context) error
 	answer    func(ctx context.Context) error
@@ -89,6 +94,24 @@ func (a *fakeAgent) Answer(ctx context.Context, ask string, answer agent.Answer)
 		w <- answer
 	}
 	return nil
+}
+
+func (a *fakeAgent) Set(ctx context.Context, settings agent.Settings) error {
+	if a.set != nil {
+		if err := a.set(ctx); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.settings = append(a.settings, settings)
+	return ctx.Err()
+}
+
+func (a *fakeAgent) Commands(context.Context) ([]agent.Command, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.offered, nil
 }
 
 // ask puts an ask to the host and waits for its answer.

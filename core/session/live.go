@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/event"
 )
 
@@ -41,6 +42,8 @@ type live struct {
 	removal *removal
 	removed bool
 	results results
+	// commands are the slash commands that its CLI offered when it was asked last.
+	commands []agent.Command
 }
 
 // box is a sandbox with what the session did to it.

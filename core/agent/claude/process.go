@@ -40,6 +40,8 @@ type process struct {
 	// work counts the hooks that are being answered.
 	work sync.WaitGroup
 	plan blueprint
+	// outdated says that it can't do what its session wants and ends before the next turn. Guarded by Driver.mu.
+	outdated bool
 	// introduced says that it knows its session; until then it is a spare. Guarded by Driver.one.
 	introduced bool
 
@@ -59,6 +61,9 @@ type process struct {
 	cost   float64
 	told   string
 }
+
+// errRefused is an answer of the CLI to a control request that is no success.
+var errRefused = errors.New("refused by Claude Code")
 
 type write struct {
 	line    []byte
@@ -233,7 +238,7 @@ func (p *process) answer(raw json.RawMessage) {
 		return
 	}
 	if r.Subtype != "success" {
-		ch <- reply{err: fmt.Errorf("refused by Claude Code: %s", agent.Line(r.Error))}
+		ch <- reply{err: fmt.Errorf("%w: %s", errRefused, agent.Line(r.Error))}
 		return
 	}
 	ch <- reply{body: r.Response}

@@ -22,11 +22,13 @@ type blueprint struct {
 	dir       string
 	// resumed says that an earlier transcript is taken up.
 	resumed bool
+	// bypass says that it can be told to ask for nothing.
+	bypass bool
 }
 
 func draw(cfg Config, spec agent.SessionSpec) (blueprint, error) {
 	args, resumed, err := arguments(cfg, spec)
-	return blueprint{args: args, env: environment(cfg, spec), dir: spec.Cwd, resumed: resumed}, err
+	return blueprint{args: args, env: environment(cfg, spec), dir: spec.Cwd, resumed: resumed, bypass: spec.PermissionMode == modeBypass}, err
 }
 
 func (b blueprint) equal(other blueprint) bool {
@@ -57,7 +59,7 @@ func arguments(cfg Config, spec agent.SessionSpec) ([]string, bool, error) {
 	if spec.PermissionMode != "" {
 		args = append(args, "--permission-mode="+spec.PermissionMode)
 	}
-	if spec.PermissionMode == "bypassPermissions" {
+	if spec.PermissionMode == modeBypass {
 		args = append(args, "--allow-dangerously-skip-permissions")
 	}
 	if spec.MaxTurns > 0 {

@@ -47,6 +47,10 @@ type Runner interface {
 
 // Controls is what can be changed of the agent and asked of it beside its turns.
 type Controls interface {
+	// Set changes the model and the permission mode of a session that was started. It fails with agent.ErrInvalid when the agent refuses.
+	Set(ctx context.Context, settings agent.Settings) error
+	// Commands are the slash commands that the agent offers.
+	Commands() []agent.Command
 	// Environment is that of the agent's tools, with the variables of a session's configuration, for what is started beside it.
 	Environment(own map[string]string) []string
 }
@@ -154,6 +158,8 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/usage":            s.usage,
 		"GET /v1/tunnel":           s.dialled,
 		"GET /v1/terminal":         s.terminal,
+		"PATCH /v1/session":        s.set,
+		"GET /v1/commands":         s.commands,
 		"/": func(_ http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("%w: no route %s %s", agent.ErrNotFound, r.Method, r.URL.Path)
 		},
