@@ -80,7 +80,8 @@ func TestCommandsOfASession(t *testing.T) {
 	}{
 		{nil, nil, 200, `{"commands":[],"total":0}`},
 		{
-			[]agent.Command{{Name: "compact", Description: "Makes room", ArgumentHint: "[x]"}}, nil, 200,
+			[]agent.Command{{Name: "compact", Description: "Makes room", ArgumentHint: "[x]"}},
+			nil, 200,
 			`{"commands":[{"name":"compact","description":"Makes room","argument_hint":"[x]"}],"total":1}`,
 		},
 		{nil, errors.Join(agent.ErrGone, errors.New("x")), 503, "try again"},

@@ -63,6 +63,7 @@ func TestEndToEnd(t *testing.T) {
 				{"TerminalIsForTheOwner", jobTerminalIsForTheOwner},
 				{"TerminalKeepsAwakeWhileItIsUsed", jobTerminalKeepsAwakeWhileItIsUsed},
 				{"ApprovalForTheSession", jobApprovalForTheSession},
+				{"SettingsHoldNowAndLater", jobSettingsHoldNowAndLater},
 			} {
 				t.Run(job.name, func(t *testing.T) { job.do(t, on) })
 			}

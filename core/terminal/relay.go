@@ -220,7 +220,9 @@ func (r *relay) ping(ctx context.Context) error {
 		pinging, cancel := context.WithTimeout(ctx, pingTimeout)
 		err := r.ws.Ping(pinging)
 		cancel()
-		if err != nil && !(r.feeding.Load() && errors.Is(err, context.DeadlineExceeded)) {
+		// While nobody reads from the client, its answer is not seen.
+		unseen := r.feeding.Load() && errors.Is(err, context.DeadlineExceeded)
+		if err != nil && !unseen {
 			return err
 		}
 	}

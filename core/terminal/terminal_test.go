@@ -194,7 +194,7 @@ func (r *rig) dial(ticket Ticket) (*websocket.Conn, error) {
 		}
 		return nil, err
 	}
-	r.t.Cleanup(func() { ws.CloseNow() })
+	r.t.Cleanup(func() { _ = ws.CloseNow() }) // closed already, or not
 	return ws, nil
 }
 

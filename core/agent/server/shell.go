@@ -85,7 +85,7 @@ func (s *shell) supervise() {
 	s.mark.KillSession(s.cmd.Process.Pid)
 	status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
-	case ok && status.Signaled():
+	case ok && status.Signaled(): //nolint:misspell // the name of a method
 		s.code = 128 + int(status.Signal())
 	case ok:
 		s.code = status.ExitStatus()

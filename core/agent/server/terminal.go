@@ -110,7 +110,7 @@ func (s *Server) relay(ws *websocket.Conn, sh *shell) {
 	ways.Go(func() {
 		// When the host is gone, or the server closes, so is the shell; that ends the other way, too.
 		defer sh.hangUp()
-		if err := input(ctx, ws, sh); err != nil && ctx.Err() == nil && !sh.ended() {
+		if err := input(ctx, ws, sh); ctx.Err() == nil && !sh.ended() {
 			s.log.Info("a terminal's host is gone", zap.Error(err))
 		}
 	})
@@ -123,7 +123,7 @@ func (s *Server) relay(ws *websocket.Conn, sh *shell) {
 	sh.end()
 }
 
-// input passes on what a person types until the connection or the shell ends.
+// input passes on what a person types until the connection or the shell ends, and returns which.
 func input(ctx context.Context, ws *websocket.Conn, sh *shell) error {
 	for {
 		kind, b, err := ws.Read(ctx)
