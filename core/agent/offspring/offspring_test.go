@@ -39,7 +39,8 @@ func start(t *testing.T, mark Mark, attr *syscall.SysProcAttr, text string) (lea
 // family is a child in the group, one in a session of its own, and one in the session whose environment is empty.
 const family = `sleep 1000 >/dev/null & echo $!
 setsid sleep 1000 >/dev/null & echo $!
-set -m; env -i $(command -v sleep) 1000 >/dev/null & echo $!`
+set -m; env -i $(command -v sleep) 1000 >/dev/null & echo $!
+until grep -q sleep /proc/$!/comm; do :; done`
 
 func TestKillEndsTheFamilyAndNobodyElse(t *testing.T) {
 	theirs := NewMark()
