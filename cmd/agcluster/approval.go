@@ -43,7 +43,7 @@ func approveCommand(g *globals) *cobra.Command {
 		}),
 	}
 	cmd.Flags().StringVar(&answer.Reason, "reason", "", "what the agent is told when it is denied")
-	cmd.Flags().BoolVar(&forSession, "session", false, "allow equal calls (same tool, same input) for the rest of the session")
+	cmd.Flags().BoolVar(&forSession, "session", false, "also allow later calls of the tool that are asked for by the same rule, for the same reason")
 	return cmd
 }
 

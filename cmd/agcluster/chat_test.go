@@ -59,6 +59,7 @@ func story() []event.Data {
 		event.TextDelta{Content: ":\nall of it.\n"},
 		event.Text{Content: "Done:\nall of it.\n"},
 		event.Status{Status: "asleep", Reason: "idle"},
+		event.Settings{Model: "opus", PermissionMode: "plan"},
 		event.Error{Code: "model_error", Message: "overloaded"},
 		event.Complete{Status: "completed", Turns: 3, CostUSD: 0.0123, Usage: event.Usage{InputTokens: 1200, CacheReadTokens: 34000, OutputTokens: 567}},
 	}

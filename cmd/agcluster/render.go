@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -135,6 +136,8 @@ func (v *view) show(f frame) error {
 		return v.block(false, "", v.style.dim(about(d)))
 	case event.Status:
 		return v.block(false, "", v.style.dim("· the session is "+line(d.Status)+note(d.Reason)))
+	case event.Settings:
+		return v.block(false, "", v.style.dim("· model "+line(cmp.Or(d.Model, "default"))+", permission mode "+line(d.PermissionMode)+" from now on"))
 	case event.Error:
 		return v.block(false, "", v.style.red("✗ "+line(d.Code)+note(d.Message)))
 	case event.Complete:

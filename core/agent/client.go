@@ -117,6 +117,28 @@ func (c *Client) Configure(ctx context.Context, spec SessionSpec) error {
 	return c.json(ctx, http.MethodPost, "/v1/session", nil, spec, nil)
 }
 
+// Set changes the session's settings, of a CLI that runs and for its next start. It fails with ErrInvalid when the CLI refuses.
+func (c *Client) Set(ctx context.Context, settings Settings) error {
+	return c.json(ctx, http.MethodPatch, "/v1/session", nil, settings, nil)
+}
+
+// Commands asks which slash commands the CLI offers.
+func (c *Client) Commands(ctx context.Context) ([]Command, error) {
+	var list Commands
+	if err := c.json(ctx, http.MethodGet, "/v1/commands", nil, nil, &list); err != nil {
+		return nil, err
+	}
+	if len(list.Commands) > MaxCommands {
+		return nil, fmt.Errorf("reading commands: %w: %d of them", ErrProtocol, len(list.Commands))
+	}
+	for _, cmd := range list.Commands {
+		if len(cmd.Name) > MaxCommandText || len(cmd.Description) > MaxCommandText || len(cmd.ArgumentHint) > MaxCommandText {
+			return nil, fmt.Errorf("reading commands: %w: a text of over %d bytes", ErrProtocol, MaxCommandText)
+		}
+	}
+	return list.Commands, nil
+}
+
 // Prepare starts a CLI that waits for a session and returns when it is ready; Configure takes it. Only spec.Early is looked at. It
 // fails with ErrConflict once a session is configured.
 func (c *Client) Prepare(ctx context.Context, spec SessionSpec) error {

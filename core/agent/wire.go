@@ -142,6 +142,42 @@ type Answer struct {
 	Output json.RawMessage `json:"output,omitempty"`
 }
 
+// Settings is the body of PATCH /v1/session: what of a session may change while its CLI runs. What is nil stays as it is, which need not
+// be what the spec says: a CLI leaves plan mode by itself.
+type Settings struct {
+	Model          *string `json:"model,omitempty"`
+	PermissionMode *string `json:"permission_mode,omitempty"`
+}
+
+// With returns the spec with these settings.
+func (s SessionSpec) With(set Settings) SessionSpec {
+	if set.Model != nil {
+		s.Model = *set.Model
+	}
+	if set.PermissionMode != nil {
+		s.PermissionMode = *set.PermissionMode
+	}
+	return s
+}
+
+// Command is a slash command that the CLI offers.
+type Command struct {
+	Name         string `json:"name"`
+	Description  string `json:"description"`
+	ArgumentHint string `json:"argument_hint"`
+}
+
+// Commands is the answer of GET /v1/commands: none until the CLI has told them.
+type Commands struct {
+	Commands []Command `json:"commands"`
+}
+
+// Bounds of the list, in commands and characters.
+const (
+	MaxCommands    = 500
+	MaxCommandText = 1000
+)
+
 // Health is the answer of GET /v1/health.
 type Health struct {
 	Status string `json:"status"`

@@ -16,6 +16,7 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 	"go.uber.org/zap"
 
+	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/event"
 	"github.com/agcluster/agcluster/core/plugin"
 	"github.com/agcluster/agcluster/core/policy"
@@ -39,6 +40,12 @@ type Turns interface {
 	Approve(ctx context.Context, id, ask string, d session.Decision) error
 	Follow(ctx context.Context, id string, after int64, deltas bool, fn func(e event.Event, more bool) error) error
 	History(ctx context.Context, id string, after int64, limit int) ([]event.Event, error)
+}
+
+// Controls changes what sessions work with.
+type Controls interface {
+	Change(ctx context.Context, id string, c session.Change) (session.Session, error)
+	Commands(ctx context.Context, id string) ([]agent.Command, error)
 }
 
 // Catalog has the configurations that can be launched.
@@ -68,19 +75,24 @@ type Config struct {
 	Heartbeat time.Duration
 	// Offline says that the host answers with its own scripted model.
 	Offline bool
+	// Terminal says that people may open terminals.
+	Terminal bool
 }
 
 // Deps are what the API translates to.
 type Deps struct {
-	Sessions Sessions
-	Turns    Turns
-	Catalog  Catalog
-	Custom   Custom
-	Trials   Trials
-	Platform Platform
-	Files    Files
-	Observer Observer
-	Status   Status
+	Sessions  Sessions
+	Turns     Turns
+	Controls  Controls
+	Gates     Gates
+	Terminals Terminals
+	Catalog   Catalog
+	Custom    Custom
+	Trials    Trials
+	Platform  Platform
+	Files     Files
+	Observer  Observer
+	Status    Status
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
 	// Dashboard is the production build of web/; nil serves none.

@@ -17,6 +17,8 @@ const (
 	anyKey
 	// owner needs the key that the session of the path was launched with.
 	owner
+	// ticketed needs a ticket that the owner was given for this very thing.
+	ticketed
 )
 
 // route is one line of the table below.
@@ -56,6 +58,7 @@ func (a *API) routes() []route {
 		{http.MethodPost, "/api/agents/launch", "launch", sessions, anyone, "Launch an agent", streams(a.launch, launchAnswers)},
 		{http.MethodGet, "/api/agents/sessions", "list-sessions", sessions, anyKey, "List the key's sessions", handle(a.listSessions)},
 		{http.MethodGet, "/api/agents/sessions/{session_id}", "get-session", sessions, owner, "Get a session", handle(a.getSession)},
+		{http.MethodPatch, "/api/agents/sessions/{session_id}", "change-session", sessions, owner, "Change model or permission mode", handle(a.changeSession)},
 		{http.MethodDelete, "/api/agents/sessions/{session_id}", "stop-session", sessions, owner, "Stop a session for good", handle(a.stopSession)},
 		{http.MethodPost, "/api/agents/sessions/{session_id}/interrupt", "interrupt", sessions, owner, "Interrupt the running turn", handle(a.interrupt)},
 
@@ -67,6 +70,10 @@ func (a *API) routes() []route {
 
 		{http.MethodGet, "/api/agents/{session_id}/resources", "get-resources", agents, owner, "What the session uses", streams(a.resources, resourcesAnswers)},
 		{http.MethodGet, "/api/agents/{session_id}/logs", "get-logs", agents, owner, "What the session's agent server wrote", streams(a.logs, logsAnswers)},
+
+		{http.MethodGet, "/api/agents/{session_id}/commands", "list-commands", agents, owner, "The slash commands that the agent offers", handle(a.listCommands)},
+		{http.MethodPost, "/api/agents/{session_id}/terminal", "open-terminal", agents, owner, "Ask for a terminal", created(a.openTerminal)},
+		{http.MethodGet, "/api/agents/{session_id}/terminal/{terminal}", "attach-terminal", agents, ticketed, "A shell in the sandbox", streams(a.attachTerminal, terminalAnswers)},
 
 		{http.MethodGet, "/api/tools/{session_id}/stream", "follow-tools", tools, owner, "Follow the session's tool calls", streams(a.tools, toolAnswers)},
 		{http.MethodGet, "/api/tools/{session_id}/resources", "get-tool-resources", tools, owner, "What the session uses", streams(a.resources, resourcesAnswers)},
@@ -88,6 +95,14 @@ func (a *API) routes() []route {
 // handle binds an operation that answers with one JSON value.
 func handle[I, O any](fn func(context.Context, *I) (*O, error)) func(huma.API, huma.Operation) {
 	return func(api huma.API, op huma.Operation) { huma.Register(api, op, fn) }
+}
+
+// created is handle for what answers with 201.
+func created[I, O any](fn func(context.Context, *I) (*O, error)) func(huma.API, huma.Operation) {
+	return func(api huma.API, op huma.Operation) {
+		op.DefaultStatus = http.StatusCreated
+		huma.Register(api, op, fn)
+	}
 }
 
 // streams binds an operation that writes its own answer; document says which it has.
@@ -117,7 +132,7 @@ func (a *API) register(r route) {
 		Description: details(r.id),
 	}
 	switch r.access {
-	case anyone:
+	case anyone, ticketed:
 	case anyKey:
 		op.Middlewares, op.Security = huma.Middlewares{a.needKey}, []map[string][]string{{"key": {}}}
 		op.Errors = append(op.Errors, http.StatusUnauthorized)
@@ -152,6 +167,14 @@ func failures(id string) []int {
 		return []int{http.StatusNotAcceptable, http.StatusServiceUnavailable}
 	case "get-logs":
 		return []int{http.StatusNotAcceptable, http.StatusNotImplemented, http.StatusServiceUnavailable}
+	case "change-session":
+		return []int{http.StatusConflict, http.StatusServiceUnavailable}
+	case "list-commands":
+		return []int{http.StatusServiceUnavailable}
+	case "open-terminal":
+		return []int{http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable}
+	case "attach-terminal":
+		return []int{http.StatusBadRequest, http.StatusForbidden, http.StatusUpgradeRequired, http.StatusServiceUnavailable}
 	case "stop-session", "list-files":
 		return []int{http.StatusServiceUnavailable}
 	case "preview-file", "download-file", "list-changes", "get-change":
@@ -221,6 +244,18 @@ func details(id string) string {
 			"happen, numbered as in /api/agents/{session_id}/events."
 	case "interrupt":
 		return "Asks the agent to end its turn; the turn's stream says when it has (complete with status interrupted)."
+	case "change-session":
+		return "What is given holds for a Claude Code that runs and for every later start; an event `settings` tells everybody. A turn that runs " +
+			"ends with the model that it began with. A Claude Code that was not started with bypassPermissions takes it up with the next turn."
+	case "list-commands":
+		return "As Claude Code tells them; none until it has run. They are used by sending `/name arguments` as a message."
+	case "open-terminal":
+		return "Wakes the sandbox and gives a ticket for GET /api/agents/{session_id}/terminal/{terminal}. At most 4 terminals a session."
+	case "attach-terminal":
+		return "A WebSocket with the subprotocols `agcluster.terminal.v1` and `ticket.` followed by the ticket. Binary messages are bytes both " +
+			"ways, at most 256 KiB each; a text from the client is `{\"type\":\"resize\",\"cols\":…,\"rows\":…}`, the last one from the host " +
+			"`{\"type\":\"exit\",\"code\":…}`. The shell (`bash -l` in the workspace, as the sandbox's user) ends with the connection and with " +
+			"all that it started. Traffic keeps the session awake; an open terminal alone does not."
 	case "stop-session":
 		return "Ends the session and removes its sandbox, workspace, transcript and history."
 	case "preview-file":

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/guard"
+	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
 )
 
@@ -22,9 +25,15 @@ type Session struct {
 	Reason     string            `json:"reason,omitempty" doc:"Why the session is not running."`
 	Provider   string            `json:"provider"`
 	Name       string            `json:"name" doc:"Of the configuration."`
+	Title      string            `json:"title,omitempty" doc:"First line of the first message, at most 80 characters."`
+	LastLine   string            `json:"last_line,omitempty" doc:"Last line of the agent's newest text, at most 200 characters."`
 	CreatedAt  time.Time         `json:"created_at"`
 	LastActive time.Time         `json:"last_active"`
+	IdleAt     *time.Time        `json:"idle_expires_at,omitempty" doc:"When its sandbox is freed unless it is used; absent while it is used, and without a sandbox."`
 	Turn       int64             `json:"turn" doc:"Number of the newest turn; 0 before the first."`
+	Turns      int64             `json:"turns" doc:"How many turns it has had."`
+	Running    bool              `json:"turn_running" doc:"A turn is running: no message is taken."`
+	Waiting    int               `json:"waiting" doc:"Approvals that are open."`
 	Usage      event.Usage       `json:"usage" doc:"Tokens so far, as the model gateway counted them."`
 	CostUSD    float64           `json:"cost_usd" doc:"So far, as Claude Code reckons it."`
 	Limits     map[string]string `json:"limits,omitempty" doc:"How each resource limit is enforced, as the provider tells it."`
@@ -33,22 +42,59 @@ type Session struct {
 }
 
 func shown(rec session.Session) Session {
-	return Session{
+	s := Session{
 		SessionID: rec.ID, AgentID: rec.AgentID, ConfigID: rec.ConfigID, Status: string(rec.Status), Activity: string(rec.Activity),
 		Reason: rec.Reason, Provider: rec.Provider, Name: rec.Config.Name, CreatedAt: rec.CreatedAt, LastActive: rec.LastActive,
 		Turn: rec.Turn, Usage: rec.Usage, CostUSD: rec.CostUSD, Limits: rec.Limits,
 		Start: string(rec.Start.Kind), StartNote: rec.Start.Reason,
+		Title: rec.Title, LastLine: rec.LastLine, Turns: rec.Turn, Running: rec.TurnRunning, Waiting: rec.Waiting,
 	}
+	if !rec.IdleExpires.IsZero() {
+		s.IdleAt = &rec.IdleExpires
+	}
+	return s
+}
+
+// SessionDetails is a session with what it runs under.
+type SessionDetails struct {
+	Session
+	Config   preset.Config `json:"config" doc:"The complete configuration. Values of environment variables and headers are hidden: they may be the operator's."`
+	Policies []PolicyUse   `json:"policies" doc:"The policies that are asked, in order; the operator's come first."`
+}
+
+// PolicyUse is a policy that is asked for a session. One that the operator and the configuration both name is there twice: both must
+// allow.
+type PolicyUse struct {
+	Name   string          `json:"name"`
+	Digest string          `json:"digest" doc:"sha256: and the digest of the module's bytes."`
+	Params json.RawMessage `json:"params" doc:"As in force, with the module's defaults."`
+}
+
+// Gates says what a session is judged by.
+type Gates interface {
+	InForce(c preset.Config) ([]guard.InForce, error)
+}
+
+func (a *API) details(rec session.Session) (*sessionOutput, error) {
+	out := &sessionOutput{Body: SessionDetails{Session: shown(rec), Config: masked(rec.Config), Policies: []PolicyUse{}}}
+	list, err := a.Gates.InForce(rec.Config)
+	if err != nil {
+		return nil, a.problem(err)
+	}
+	for _, p := range list {
+		out.Body.Policies = append(out.Body.Policies, PolicyUse(p))
+	}
+	return out, nil
 }
 
 type sessionInput struct {
 	SessionID string `path:"session_id" maxLength:"64"`
 }
 
-type sessionOutput struct{ Body Session }
+type sessionOutput struct{ Body SessionDetails }
 
 func (a *API) getSession(ctx context.Context, _ *sessionInput) (*sessionOutput, error) {
-	return &sessionOutput{Body: shown(current(ctx))}, nil
+	return a.details(current(ctx))
 }
 
 // SessionList answers GET /api/agents/sessions.
@@ -97,7 +143,7 @@ func (a *API) interrupt(ctx context.Context, in *sessionInput) (*statusOutput, e
 type ApprovalAnswer struct {
 	Decision string `json:"decision" enum:"allow,deny"`
 	Reason   string `json:"reason,omitempty" maxLength:"2000" doc:"What the agent is told when it is denied."`
-	Scope    string `json:"scope,omitempty" enum:"once,session" default:"once" doc:"session allows the same call, with the same input, without asking again."`
+	Scope    string `json:"scope,omitempty" enum:"once,session" default:"once" doc:"session: later calls of the same tool that are asked for by the same rule, for the same reason, are allowed without asking. A denial counts once."`
 }
 
 type approvalInput struct {

@@ -26,6 +26,7 @@ type Config struct {
 	Limits      Limits   `json:"limits"`
 	Defaults    Defaults `json:"defaults"`
 	Session     Session  `json:"session"`
+	Terminal    Terminal `json:"terminal"`
 	Start       Start    `json:"start"`
 	Pool        Pool     `json:"pool"`
 	Guard       Guard    `json:"guard"`
@@ -88,6 +89,11 @@ type Session struct {
 	LaunchTimeout    time.Duration `json:"launch_timeout" default:"60s" min:"10ms" max:"1h" doc:"How long a sandbox may take until its agent is ready."`
 	ApprovalTimeout  time.Duration `json:"approval_timeout" default:"5m" min:"10ms" max:"24h" doc:"How long an approval stays open before it becomes deny."`
 	InterruptTimeout time.Duration `json:"interrupt_timeout" default:"10s" min:"10ms" max:"10m" doc:"How long an interrupted turn may take to end before its sandbox is removed."`
+}
+
+// Terminal is the way by which people get a shell in their sandboxes.
+type Terminal struct {
+	Enabled bool `json:"enabled" default:"true" doc:"Owners of sessions may open terminals. A shell has what the agent's Bash tool has, but no policy or filter sees what is typed."`
 }
 
 // Start bounds how many sandboxes are started at the same time.

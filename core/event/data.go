@@ -19,6 +19,7 @@ const (
 	TypeApprovalResolved Type = "approval_resolved"
 	TypeVerdict          Type = "verdict"
 	TypeStatus           Type = "status"
+	TypeSettings         Type = "settings"
 	TypeError            Type = "error"
 	TypeComplete         Type = "complete"
 )
@@ -115,7 +116,18 @@ type ApprovalResolved struct {
 	Decision string `json:"decision" enum:"allow,deny"`
 	By       string `json:"by" enum:"person,timeout,interrupt,host" doc:"Who decided."`
 	Reason   string `json:"reason,omitempty"`
+	Scope    string `json:"scope,omitempty" enum:"once,session" doc:"session: such calls are not asked for again. A call that was allowed so without asking has this event only, with an ask that was never open."`
+	// What it was about, because a call that was allowed without asking has no ApprovalRequired to tell.
+	Tool      string `json:"tool,omitempty"`
+	ToolUseID string `json:"tool_use_id,omitempty"`
+	Parent    string `json:"parent,omitempty"`
 }
+
+// The scopes of an approval.
+const (
+	ScopeOnce    = "once"
+	ScopeSession = "session"
+)
 
 // Verdict records every decision of a gate other than a plain allow.
 type Verdict struct {
@@ -136,6 +148,12 @@ type Status struct {
 	Status   string `json:"status" enum:"queued,starting,running,asleep,failed,stopping"`
 	Reason   string `json:"reason,omitempty"`
 	Position int    `json:"position,omitempty" doc:"Place in the queue of starts, from 1. Only with queued."`
+}
+
+// Settings says that a person changed what the agent works with. It holds for what comes from now on.
+type Settings struct {
+	Model          string `json:"model" doc:"Empty is Claude Code's default."`
+	PermissionMode string `json:"permission_mode" enum:"default,acceptEdits,plan,bypassPermissions"`
 }
 
 // Error says what went wrong in a turn. The turn's Complete follows.
@@ -203,6 +221,9 @@ func (Verdict) Type() Type { return TypeVerdict }
 
 // Type implements Data.
 func (Status) Type() Type { return TypeStatus }
+
+// Type implements Data.
+func (Settings) Type() Type { return TypeSettings }
 
 // Type implements Data.
 func (Error) Type() Type { return TypeError }

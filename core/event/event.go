@@ -47,6 +47,7 @@ func Types() []Data {
 		ApprovalResolved{},
 		Verdict{},
 		Status{},
+		Settings{},
 		Error{},
 		Complete{},
 	}
@@ -133,6 +134,8 @@ func Decode(t Type, b []byte) (Data, error) {
 		return decode[Verdict](b)
 	case TypeStatus:
 		return decode[Status](b)
+	case TypeSettings:
+		return decode[Settings](b)
 	case TypeError:
 		return decode[Error](b)
 	case TypeComplete:

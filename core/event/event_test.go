@@ -27,9 +27,12 @@ func full() []Data {
 			Ask: "ask-1", ToolUseID: "toolu_2", Tool: "Bash", Input: "ls", Arguments: json.RawMessage(`{"command":"ls"}`),
 			Reason: "why", ExpiresAt: "2026-01-01T00:00:00Z", Parent: "toolu_1",
 		},
-		ApprovalResolved{Ask: "ask-1", Decision: "allow", By: "person", Reason: "fine"},
+		ApprovalResolved{
+			Ask: "ask-1", Decision: "allow", By: "person", Reason: "fine", Scope: ScopeSession, Tool: "Bash", ToolUseID: "toolu_2", Parent: "toolu_1",
+		},
 		Verdict{Gate: "tool.call", Decision: "deny", By: "host", Reason: "no", Tool: "Bash", ToolUseID: "toolu_2", Parent: "toolu_1"},
 		Status{Status: "asleep", Reason: "idle", Position: 1},
+		Settings{Model: "opus", PermissionMode: "plan"},
 		Error{Code: "sandbox_lost", Message: "gone"},
 		Complete{Status: CompleteOK, Usage: Usage{1, 2, 3, 4}, CostUSD: 0.25, Turns: 3},
 	}

@@ -68,22 +68,26 @@ func jobApprovals(t *testing.T, on string) {
 			t.Error("the unanswered call ran")
 		}
 	})
-	t.Run("allowed for the session", func(t *testing.T) {
-		s, a := open("touch often.txt")
-		r.request(http.MethodPost, "/api/agents/"+id+"/approvals/"+a.Ask,
-			map[string]string{"decision": "allow", "scope": "session"}).into(t, 200, nil)
-		turn{t, s.rest()}.ended(event.CompleteOK)
-		x := r.turn(id, "run: touch often.txt").ended(event.CompleteOK)
-		if n := len(of[event.ApprovalRequired](x.events)); n != 0 {
-			t.Errorf("asked again: %s", describe(x.events))
-		}
-	})
 	t.Run("interrupted while it waits", func(t *testing.T) {
 		s, _ := open("touch interrupted.txt")
 		r.request(http.MethodPost, "/api/agents/sessions/"+id+"/interrupt", nil).into(t, 200, nil)
 		turn{t, s.rest()}.ended(event.CompleteInterrupted)
 		if exists("interrupted.txt") {
 			t.Error("the call of an interrupted turn ran")
+		}
+	})
+	t.Run("allowed for the session", func(t *testing.T) {
+		s, a := open("touch often.txt")
+		r.request(http.MethodPost, "/api/agents/"+id+"/approvals/"+a.Ask,
+			map[string]string{"decision": "allow", "scope": "session"}).into(t, 200, nil)
+		turn{t, s.rest()}.ended(event.CompleteOK)
+		// The rule was answered for, not the one command.
+		x := r.turn(id, "run: touch another.txt").ended(event.CompleteOK)
+		if n := len(of[event.ApprovalRequired](x.events)); n != 0 {
+			t.Errorf("asked again: %s", describe(x.events))
+		}
+		if !exists("often.txt") || !exists("another.txt") {
+			t.Error("an allowed call did not run")
 		}
 	})
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/agcluster/agcluster/core/session"
 	"github.com/agcluster/agcluster/core/store"
 	"github.com/agcluster/agcluster/core/telemetry"
+	"github.com/agcluster/agcluster/core/terminal"
 	"github.com/agcluster/agcluster/core/workspace"
 	"github.com/agcluster/agcluster/plugins/sdk"
 	"github.com/agcluster/agcluster/presets"
@@ -47,23 +48,24 @@ type Host struct {
 	secrets Secrets
 	log     *zap.Logger
 
-	data     *dataDir
-	store    *store.Store
-	events   *event.Log
-	policies *policy.Runtime
-	plugins  *plugin.Set
-	gateway  *gateway.Gateway
-	egress   *egress.Proxy
-	network  *guard.Network
-	offline  *offlineModel
-	pool     *sandbox.Pool
-	presets  *preset.Library
-	sessions *session.Service
-	sweeping *sweeper
-	server   *http.Server
-	listener net.Listener
-	served   chan error
-	cleanup  []func(context.Context) error
+	data      *dataDir
+	store     *store.Store
+	events    *event.Log
+	policies  *policy.Runtime
+	plugins   *plugin.Set
+	gateway   *gateway.Gateway
+	egress    *egress.Proxy
+	network   *guard.Network
+	offline   *offlineModel
+	pool      *sandbox.Pool
+	presets   *preset.Library
+	sessions  *session.Service
+	terminals *terminal.Service
+	sweeping  *sweeper
+	server    *http.Server
+	listener  net.Listener
+	served    chan error
+	cleanup   []func(context.Context) error
 }
 
 // Secrets knows what must not be shown.
@@ -219,12 +221,14 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 	if err != nil {
 		return err
 	}
+	h.terminals = terminal.New(h.sessions, shells{h.pool}, h.log.Named("terminal"))
 	c := h.cfg
 	_, handler := api.New(api.Config{
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
+		Terminal: c.Terminal.Enabled,
 	}, api.Deps{
-		Sessions: h.sessions, Turns: h.sessions, Catalog: catalog, Custom: catalog, Trials: trials{g, h.egress}, Platform: about,
-		Files: files, Observer: observer{h.pool}, Status: h,
+		Sessions: h.sessions, Turns: h.sessions, Controls: h.sessions, Gates: g, Terminals: h.terminals,
+		Catalog: catalog, Custom: catalog, Trials: trials{g, h.egress}, Platform: about, Files: files, Observer: observer{h.pool}, Status: h,
 		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")), Dashboard: pages,
 	}, h.log.Named("api"))
 	h.server = &http.Server{
@@ -356,6 +360,9 @@ func (h *Host) Wait(ctx context.Context) error {
 // returns. It is safe to call twice.
 func (h *Host) Close(ctx context.Context) error {
 	var errs []error
+	if h.terminals != nil {
+		h.terminals.Close()
+	}
 	if h.sessions != nil {
 		errs = append(errs, h.sessions.Close(ctx))
 		// After the sessions, whose last words are events; followers end with it, or Shutdown would wait for them.

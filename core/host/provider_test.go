@@ -59,6 +59,12 @@ func TestEndToEnd(t *testing.T) {
 				{"ResourcesOfASession", jobResourcesOfASession},
 				{"ToolCallsAreFollowed", jobToolCallsAreFollowed},
 				{"OutOfMemoryIsToldAsSuch", jobOutOfMemoryIsToldAsSuch},
+				{"Terminal", jobTerminal},
+				{"TerminalEndsWithItsConnection", jobTerminalEndsWithItsConnection},
+				{"TerminalIsForTheOwner", jobTerminalIsForTheOwner},
+				{"TerminalKeepsAwakeWhileItIsUsed", jobTerminalKeepsAwakeWhileItIsUsed},
+				{"ApprovalForTheSession", jobApprovalForTheSession},
+				{"SettingsHoldNowAndLater", jobSettingsHoldNowAndLater},
 			} {
 				t.Run(job.name, func(t *testing.T) { job.do(t, on) })
 			}

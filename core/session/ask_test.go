@@ -278,41 +278,6 @@ func TestTheEndOfATurnAnswersItsApprovals(t *testing.T) {
 	}
 }
 
-func TestAllowedForTheSession(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t)
-		answers := make(chan agent.Answer, 4)
-		h.guard.call = rules(Judgement{Ruling: RulingAsk})
-		spaced, other := call("b"), call("c")
-		spaced.Input = json.RawMessage("{\n\"command\":\"ls\"}")
-		other.Input = json.RawMessage(`{"command":"rm"}`)
-		id := h.launched(asker(answers, call("a"), spaced, other))
-		turn := h.send(id, "hi")
-		h.approve(id, Decision{Allow: true, ForSession: true})
-		<-answers
-		if got := <-answers; !got.Allow || got.Reason != "allowed for this session" {
-			t.Errorf("the same call again: %+v", got)
-		}
-		// Another input is another call.
-		synctest.Wait()
-		var open string
-		h.wait(id, func(e event.Event) bool {
-			r, ok := e.Data.(event.ApprovalRequired)
-			if ok {
-				open = r.Ask
-			}
-			return ok && r.ToolUseID == "toolu_c"
-		})
-		if err := h.Approve(context.Background(), id, open, Decision{}); err != nil {
-			t.Error(err)
-		}
-		if got := <-answers; got.Allow {
-			t.Errorf("another call: %+v", got)
-		}
-		h.end(id, turn.Number)
-	})
-}
-
 // TestAnAnswerThatWasTakenCounts puts answers and time-outs at the same moment.
 func TestAnAnswerThatWasTakenCounts(t *testing.T) {
 	for range 50 {

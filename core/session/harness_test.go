@@ -100,7 +100,7 @@ func checkTurns(tb testing.TB, id string, events []event.Event) {
 			begun[e.Turn]++
 		case event.Complete:
 			ended[e.Turn]++
-		case event.Status, event.Verdict:
+		case event.Status, event.Settings, event.Verdict:
 			// The sandbox's state and the gates outside the turn's own path know no better.
 		default:
 			if ended[e.Turn] > 0 {

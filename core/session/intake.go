@@ -55,6 +55,7 @@ func (in *intake) take(f agent.Frame, more bool) error {
 	case event.Init, event.Text, event.Thinking, event.ToolUse, event.ToolResult, event.TodoUpdate, event.Error:
 		in.show()
 		in.kept = append(in.kept, d)
+		in.remember(d)
 		if why, ok := in.memory.explain(in.ctx, d); ok {
 			in.kept = append(in.kept, why)
 		}
@@ -66,6 +67,15 @@ func (in *intake) take(f agent.Frame, more bool) error {
 		return nil
 	}
 	return in.flush()
+}
+
+// remember notes for those who list sessions what the agent said last. The record is written with the end of the turn.
+func (in *intake) remember(d event.Data) {
+	if text, ok := d.(event.Text); ok && text.Parent == "" {
+		if line := lastLine(text.Content, maxLastLine); line != "" {
+			in.l.update(func(rec *Session) { rec.LastLine = line })
+		}
+	}
 }
 
 // flush keeps and shows what has been put off.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/event"
 )
 
@@ -23,6 +24,8 @@ type live struct {
 
 	// onProgress, if any, is told where its first start is.
 	onProgress func(event.Status)
+	// idle is after what time without use its sandbox is freed; 0 is never.
+	idle time.Duration
 
 	mu   sync.Mutex
 	rec  Session
@@ -38,9 +41,9 @@ type live struct {
 	// removal is under way or done; nil when it has not begun or has failed.
 	removal *removal
 	removed bool
-	// granted holds the calls that a person allowed for the whole session.
-	granted map[string]struct{}
 	results results
+	// commands are the slash commands that its CLI offered when it was asked last.
+	commands []agent.Command
 }
 
 // box is a sandbox with what the session did to it.
@@ -54,11 +57,11 @@ type box struct {
 	released chan struct{}
 }
 
-func newLive(rec Session) *live {
+func newLive(rec Session, idle time.Duration) *live {
 	life, end := context.WithCancel(context.Background())
 	return &live{
-		id: rec.ID, owner: rec.Owner, rec: rec, life: life, end: end,
-		gate: make(chan struct{}, 1), saving: make(chan struct{}, 1), granted: map[string]struct{}{},
+		id: rec.ID, owner: rec.Owner, rec: rec, life: life, end: end, idle: idle,
+		gate: make(chan struct{}, 1), saving: make(chan struct{}, 1),
 	}
 }
 
@@ -83,10 +86,13 @@ func (l *live) snapshotLocked() Session {
 	rec := l.rec
 	rec.Activity = ActivityIdle
 	if l.turn != nil {
-		rec.Activity = ActivityWorking
-		if len(l.turn.asks) > 0 {
+		rec.Activity, rec.TurnRunning, rec.Waiting = ActivityWorking, true, len(l.turn.asks)
+		if rec.Waiting > 0 {
 			rec.Activity = ActivityWaiting
 		}
+	}
+	if since, ok := l.idleSinceLocked(); ok && l.idle > 0 {
+		rec.IdleExpires = since.Add(l.idle)
 	}
 	return rec
 }
@@ -117,7 +123,21 @@ func (l *live) scope() Scope {
 func (l *live) idleSince() (time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.idleSinceLocked()
+}
+
+func (l *live) idleSinceLocked() (time.Time, bool) {
 	return l.rec.LastActive, l.box != nil && l.turn == nil && l.leases == 0
+}
+
+// Touch says that somebody uses the session's sandbox just now, without a lease on it.
+func (s *Service) Touch(id string) {
+	s.mu.Lock()
+	l := s.sessions[id]
+	s.mu.Unlock()
+	if l != nil {
+		l.update(func(rec *Session) { rec.LastActive = time.Now().UTC() })
+	}
 }
 
 // Meter adds tokens that the session's model calls used, as the gateway counted them.

@@ -117,6 +117,10 @@ type Agent interface {
 	Turn(ctx context.Context, req agent.TurnRequest, after int64, fn func(f agent.Frame, more bool) error) error
 	Interrupt(ctx context.Context) error
 	Answer(ctx context.Context, ask string, a agent.Answer) error
+	// Set changes settings of the CLI; what it refuses is agent.ErrInvalid.
+	Set(ctx context.Context, settings agent.Settings) error
+	// Commands are the slash commands that the CLI offers.
+	Commands(ctx context.Context) ([]agent.Command, error)
 }
 
 // Secrets keeps secrets out of logs; *telemetry.Redactor does.

@@ -105,7 +105,7 @@ func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error
 	if rec.SealedEnv, err = seal(req.Key, rec.ID, req.MCPEnv); err != nil {
 		return Session{}, err
 	}
-	l := newLive(rec)
+	l := newLive(rec, s.cfg.IdleTimeout)
 	l.onProgress = req.Progress
 	done, err := s.admit(l)
 	if err != nil {
@@ -194,7 +194,7 @@ func (s *Service) register(rec Session, drops int) *live {
 	defer s.mu.Unlock()
 	l := s.sessions[rec.ID]
 	if l == nil && s.drops == drops {
-		l = newLive(rec)
+		l = newLive(rec, s.cfg.IdleTimeout)
 		s.sessions[rec.ID] = l
 	}
 	return l

@@ -66,9 +66,20 @@ type Session struct {
 	CostUSD      float64
 	// Limits says how each resource limit is enforced, as the provider tells it.
 	Limits map[string]string
+	// Grants are the calls that a person allowed for the whole session, as grantOf names them.
+	Grants []string
+	// Title is the first line of the first message, LastLine the last line of the main agent's newest text.
+	Title    string
+	LastLine string
 
-	// Activity is derived, never stored.
-	Activity Activity
+	// What follows is derived, never stored.
+	//
+	// Activity is what it does now, Waiting the number of approvals that are open. TurnRunning says that no message is taken.
+	Activity    Activity `json:"-"`
+	Waiting     int      `json:"-"`
+	TurnRunning bool     `json:"-"`
+	// IdleExpires is when its sandbox is freed unless somebody uses it; zero without a sandbox, and while it is used.
+	IdleExpires time.Time `json:"-"`
 }
 
 // StartKind is how a sandbox was started.
@@ -131,7 +142,7 @@ type LaunchRequest struct {
 type Decision struct {
 	Allow  bool
 	Reason string
-	// ForSession allows equal calls (same tool, same input) without asking again.
+	// ForSession allows calls of the same tool, asked for by the same rule for the same reason, without asking again.
 	ForSession bool
 }
 

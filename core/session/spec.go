@@ -11,6 +11,9 @@ import (
 // Workspace is where a session's files are, as its agent sees them.
 const Workspace = "/workspace"
 
+// defaultMode is the permission mode of a configuration that names none.
+const defaultMode = "acceptEdits"
+
 // SpareSpec is the sandbox that launches of a configuration ask for, as far as it is known before there is one.
 func SpareSpec(provider string, c preset.Config) (SandboxSpec, error) {
 	spec, err := sessionSpec(Session{Config: c}, "")
@@ -33,7 +36,7 @@ func sessionSpec(rec Session, key string) (agent.SessionSpec, error) {
 		spec.Cwd = Workspace
 	}
 	if spec.PermissionMode == "" {
-		spec.PermissionMode = "acceptEdits"
+		spec.PermissionMode = defaultMode
 	}
 	if len(c.MCPServers) > 0 {
 		spec.MCPServers = make(map[string]agent.MCPServer, len(c.MCPServers))

@@ -86,6 +86,9 @@ func (s *Service) open(ctx context.Context, l *live, t *turn, message string) (i
 	}
 	l.update(func(rec *Session) {
 		rec.Turn, rec.TurnOpen, rec.LastActive = t.number, true, time.Now().UTC()
+		if rec.Title == "" {
+			rec.Title = firstLine(message, maxTitle)
+		}
 	})
 	if err := s.keep(ctx, l); err != nil {
 		return 0, err

@@ -55,6 +55,10 @@ type Driver struct {
 	spec   *agent.SessionSpec
 	proc   *process
 	closed bool
+	// commands are those that the CLI told of last.
+	commands []agent.Command
+	// setting is held by who changes settings.
+	setting chan struct{}
 }
 
 // New returns a Driver that has not started anything.
@@ -65,7 +69,7 @@ func New(cfg Config, log *zap.Logger) *Driver {
 	if cfg.StartTimeout == 0 {
 		cfg.StartTimeout = time.Minute
 	}
-	return &Driver{cfg: cfg, log: log, one: make(chan struct{}, 1)}
+	return &Driver{cfg: cfg, log: log, one: make(chan struct{}, 1), setting: make(chan struct{}, 1)}
 }
 
 var errClosed = errors.New("the agent server is closing")
@@ -119,11 +123,12 @@ func (d *Driver) State() string {
 func (d *Driver) ready(ctx context.Context) (*process, error) {
 	d.mu.Lock()
 	p, spec := d.proc, d.spec
+	outdated := p != nil && p.outdated
 	d.mu.Unlock()
 	if spec == nil {
 		return nil, errors.New("no session is configured")
 	}
-	if p != nil && p.introduced && !p.exited() {
+	if p != nil && p.introduced && !p.exited() && !outdated {
 		return p, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.StartTimeout)
@@ -132,7 +137,7 @@ func (d *Driver) ready(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting Claude Code: %w", err)
 	}
-	if p == nil || p.exited() || !p.plan.equal(plan) {
+	if p == nil || p.exited() || outdated || !p.plan.equal(plan) {
 		if p != nil && !p.introduced && !p.exited() {
 			d.log.Warn("the spare can't serve the session: starting another")
 		}
@@ -140,11 +145,20 @@ func (d *Driver) ready(ctx context.Context) (*process, error) {
 			return nil, err
 		}
 	}
-	if err := introduce(ctx, p, *spec); err != nil {
+	commands, err := introduce(ctx, p, *spec)
+	if err != nil {
 		p.close()
 		return nil, fmt.Errorf("starting Claude Code: %w%s", err, p.lastWords())
 	}
 	p.introduced = true
+	d.mu.Lock()
+	d.commands = commands
+	now := *d.spec
+	d.mu.Unlock()
+	// Who changed settings meanwhile may have found no CLI to tell.
+	if err := d.tell(ctx, p, difference(*spec, now)); err != nil {
+		d.log.Warn("changing settings", zap.Error(err))
+	}
 	return p, nil
 }
 
@@ -174,8 +188,8 @@ func (d *Driver) begin(plan blueprint) (*process, error) {
 	return next, nil
 }
 
-// introduce says what can't be said in argv.
-func introduce(ctx context.Context, p *process, spec agent.SessionSpec) error {
+// introduce says what can't be said in argv, and returns the commands that the CLI offers.
+func introduce(ctx context.Context, p *process, spec agent.SessionSpec) ([]agent.Command, error) {
 	hook := func(id string) []any {
 		return []any{map[string]any{"matcher": nil, "hookCallbackIds": []string{id}, "timeout": int(hookTimeout.Seconds())}}
 	}
@@ -193,14 +207,16 @@ func introduce(ctx context.Context, p *process, spec agent.SessionSpec) error {
 	if len(spec.Agents) > 0 {
 		req["agents"] = spec.Agents
 	}
-	if _, err := p.request(ctx, req); err != nil {
-		return fmt.Errorf("introducing the session: %w", err)
+	answer, err := p.request(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("introducing the session: %w", err)
 	}
+	commands := commandsOf(answer, p.log)
 	if len(spec.MCPServers) > 0 {
 		// Unlike --mcp-config this waits until the servers are connected, so the first turn has their tools.
 		body, err := p.request(ctx, map[string]any{"subtype": "mcp_set_servers", "servers": spec.MCPServers})
 		if err != nil {
-			return fmt.Errorf("connecting MCP servers: %w", err)
+			return nil, fmt.Errorf("connecting MCP servers: %w", err)
 		}
 		var r struct {
 			Errors map[string]string `json:"errors"`
@@ -210,7 +226,7 @@ func introduce(ctx context.Context, p *process, spec agent.SessionSpec) error {
 			p.log.Warn("connecting MCP servers", zap.Any("errors", r.Errors), zap.Error(err))
 		}
 	}
-	return nil
+	return commands, nil
 }
 
 // Close kills the CLI with its children and waits for them; a turn that runs fails. It is safe to call twice.

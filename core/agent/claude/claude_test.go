@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/agent/offspring"
 	"github.com/agcluster/agcluster/core/event"
 )
 
@@ -155,10 +156,21 @@ func TestOneProcess(t *testing.T) {
 		}
 		for kv := range strings.SplitSeq(string(b), "\x00") {
 			name, _, _ := strings.Cut(kv, "=")
-			if strings.HasPrefix(name, "AGCLUSTER_") && name != markName || strings.Contains(name, "PROXY") && name != "NO_PROXY" ||
+			if strings.HasPrefix(name, "AGCLUSTER_") && name != offspring.Variable || strings.Contains(name, "PROXY") && name != "NO_PROXY" ||
 				name == "ANTHROPIC_AUTH_TOKEN" {
 				t.Errorf("the CLI has %s in its environment", name)
 			}
+		}
+		// What is started beside the CLI has the same, but for the mark, by which it would end with the CLI.
+		own := slices.DeleteFunc(strings.Split(strings.TrimRight(string(b), "\x00"), "\x00"), func(kv string) bool {
+			return strings.HasPrefix(kv, offspring.Variable+"=")
+		})
+		if got := r.driver.Environment(nil); !slices.Equal(got, own) {
+			t.Errorf("a shell has %q, the CLI %q", got, own)
+		}
+		if got := r.driver.Environment(map[string]string{"OWN": "1", "HTTP_PROXY": "http://elsewhere"}); !slices.Contains(got, "OWN=1") ||
+			slices.Contains(got, "HTTP_PROXY=http://elsewhere") {
+			t.Errorf("with variables of its session a shell has %q", got)
 		}
 	})
 	t.Run("an error of the model", func(t *testing.T) {

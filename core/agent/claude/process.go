@@ -3,7 +3,6 @@ package claude
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/agcluster/agcluster/core/agent"
+	"github.com/agcluster/agcluster/core/agent/offspring"
 	"github.com/agcluster/agcluster/core/event"
 )
 
@@ -34,12 +34,14 @@ const (
 // process is one running CLI.
 type process struct {
 	cmd    *exec.Cmd
-	mark   string
+	mark   offspring.Mark
 	log    *zap.Logger
 	stderr tail
 	// work counts the hooks that are being answered.
 	work sync.WaitGroup
 	plan blueprint
+	// outdated says that it can't do what its session wants and ends before the next turn. Guarded by Driver.mu.
+	outdated bool
 	// introduced says that it knows its session; until then it is a spare. Guarded by Driver.one.
 	introduced bool
 
@@ -60,6 +62,9 @@ type process struct {
 	told   string
 }
 
+// errRefused is an answer of the CLI to a control request that is no success.
+var errRefused = errors.New("refused by Claude Code")
+
 type write struct {
 	line    []byte
 	written chan error
@@ -72,9 +77,9 @@ type reply struct {
 
 // start runs the CLI; receive gets its messages, in order, on one goroutine.
 func start(binary string, plan blueprint, receive func(*process, *turn, message), log *zap.Logger) (*process, error) {
-	mark := rand.Text()
+	mark := offspring.NewMark()
 	cmd := exec.Command(binary, plan.args...) //nolint:noctx // the operator's binary; it outlives any request
-	cmd.Env = append(slices.Clone(plan.env), markName+"="+mark)
+	cmd.Env = append(slices.Clone(plan.env), mark.Env())
 	cmd.Dir = plan.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := &process{
@@ -151,7 +156,7 @@ func (p *process) supervise(stdin, stdout, stderr *os.File, receive func(*proces
 	close(gone)
 	stdin.Close() //nolint:errcheck // nobody reads it any more; this ends a write that waits
 	writer.Wait()
-	killMarked(p.mark, p.cmd.Process.Pid)
+	p.mark.Kill(p.cmd.Process.Pid)
 	p.abandon()
 	late := time.AfterFunc(drainDelay, func() {
 		stdout.Close() //nolint:errcheck // only read
@@ -233,7 +238,7 @@ func (p *process) answer(raw json.RawMessage) {
 		return
 	}
 	if r.Subtype != "success" {
-		ch <- reply{err: fmt.Errorf("refused by Claude Code: %s", agent.Line(r.Error))}
+		ch <- reply{err: fmt.Errorf("%w: %s", errRefused, agent.Line(r.Error))}
 		return
 	}
 	ch <- reply{body: r.Response}

@@ -1,28 +1,20 @@
 package claude
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/agcluster/agcluster/core/agent"
 )
 
-const (
-	// placeholderKey is what the CLI believes to be its key. The gateway outside puts in the real one.
-	placeholderKey = "agcluster-placeholder-key"
-	// markName is an environment variable that every descendant of a CLI carries, so that they can be found when it died.
-	markName = "AGCLUSTER_RUN"
-)
+// placeholderKey is what the CLI believes to be its key. The gateway outside puts in the real one.
+const placeholderKey = "agcluster-placeholder-key"
 
 // blueprint is what a CLI can't be told any more once it runs. A spare serves a session whose blueprint is its own.
 type blueprint struct {
@@ -30,11 +22,13 @@ type blueprint struct {
 	dir       string
 	// resumed says that an earlier transcript is taken up.
 	resumed bool
+	// bypass says that it can be told to ask for nothing.
+	bypass bool
 }
 
 func draw(cfg Config, spec agent.SessionSpec) (blueprint, error) {
 	args, resumed, err := arguments(cfg, spec)
-	return blueprint{args: args, env: environment(cfg, spec), dir: spec.Cwd, resumed: resumed}, err
+	return blueprint{args: args, env: environment(cfg, spec), dir: spec.Cwd, resumed: resumed, bypass: spec.PermissionMode == modeBypass}, err
 }
 
 func (b blueprint) equal(other blueprint) bool {
@@ -65,7 +59,7 @@ func arguments(cfg Config, spec agent.SessionSpec) ([]string, bool, error) {
 	if spec.PermissionMode != "" {
 		args = append(args, "--permission-mode="+spec.PermissionMode)
 	}
-	if spec.PermissionMode == "bypassPermissions" {
+	if spec.PermissionMode == modeBypass {
 		args = append(args, "--allow-dangerously-skip-permissions")
 	}
 	if spec.MaxTurns > 0 {
@@ -140,6 +134,12 @@ func fixed(cfg Config) map[string]string {
 	return env
 }
 
+// Environment is the environment of a program that is started beside the CLI, such as a person's shell: that of the CLI, and with it of
+// its tools, with the variables of a session's configuration. There is no key in it.
+func (d *Driver) Environment(own map[string]string) []string {
+	return environment(d.cfg, agent.SessionSpec{Env: own})
+}
+
 // environment is the CLI's whole environment but the mark: the driver's own settings win over the session's, which win over the base.
 func environment(cfg Config, spec agent.SessionSpec) []string {
 	env := maps.Clone(cfg.Env)
@@ -162,34 +162,4 @@ func environment(cfg Config, spec agent.SessionSpec) []string {
 		list = append(list, k+"="+env[k])
 	}
 	return list
-}
-
-// killMarked kills every process that carries mark or belongs to the group that the CLI led. Processes that a tool started in a
-// session of their own outlive the CLI's group; the mark in their environment gives them away.
-func killMarked(mark string, group int) {
-	needle := []byte(markName + "=" + mark)
-	// A process may fork while we look: look again until nothing is found, but not for ever.
-	for range 20 {
-		found := false
-		dirs, err := os.ReadDir("/proc")
-		if err != nil {
-			return
-		}
-		for _, d := range dirs {
-			pid, err := strconv.Atoi(d.Name())
-			if err != nil || pid == os.Getpid() {
-				continue
-			}
-			env, err := os.ReadFile(filepath.Join("/proc", d.Name(), "environ"))
-			if err != nil || !bytes.Contains(env, needle) {
-				continue
-			}
-			if err := syscall.Kill(pid, syscall.SIGKILL); err == nil {
-				found = true
-			}
-		}
-		if err := syscall.Kill(-group, syscall.SIGKILL); errors.Is(err, syscall.ESRCH) && !found {
-			return
-		}
-	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -43,6 +44,9 @@ type fakeDriver struct {
 	prepared []agent.SessionSpec
 	turns    int
 	closed   bool
+	// settings are those that were set, offered the commands that there are.
+	settings []agent.Settings
+	offered  []agent.Command
 }
 
 var _ Driver = (*fakeDriver)(nil)
@@ -72,6 +76,30 @@ func (d *fakeDriver) Turn(ctx context.Context, message string, interrupt <-chan 
 }
 
 func (d *fakeDriver) State() string { return "running" }
+
+func (d *fakeDriver) Set(_ context.Context, settings agent.Settings) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if settings.Model != nil && *settings.Model == "unknown" {
+		return fmt.Errorf("%w: refused", agent.ErrInvalid)
+	}
+	d.settings = append(d.settings, settings)
+	return nil
+}
+
+func (d *fakeDriver) Commands() []agent.Command {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.offered
+}
+
+func (d *fakeDriver) Environment(own map[string]string) []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "AGENT=here"}
+	for k, v := range own {
+		env = append(env, k+"="+v)
+	}
+	return env
+}
 
 func (d *fakeDriver) Close() {
 	d.mu.Lock()

@@ -36,11 +36,27 @@ const (
 
 // Driver runs the agent. claude.Driver is one; its documentation has the contract.
 type Driver interface {
+	Runner
+	Controls
+}
+
+// Runner takes the agent through its life.
+type Runner interface {
 	Prepare(ctx context.Context, spec agent.SessionSpec) error
 	Start(ctx context.Context, spec agent.SessionSpec) error
 	Turn(ctx context.Context, message string, interrupt <-chan struct{}, sink claude.Sink) event.Complete
 	State() string
 	Close()
+}
+
+// Controls is what can be changed of the agent and asked of it beside its turns.
+type Controls interface {
+	// Set changes the model and the permission mode of a session that was started. It fails with agent.ErrInvalid when the agent refuses.
+	Set(ctx context.Context, settings agent.Settings) error
+	// Commands are the slash commands that the agent offers.
+	Commands() []agent.Command
+	// Environment is that of the agent's tools, with the variables of a session's configuration, for what is started beside it.
+	Environment(own map[string]string) []string
 }
 
 var _ Driver = (*claude.Driver)(nil)
@@ -94,6 +110,8 @@ type Server struct {
 	closing bool
 	session *session
 	turn    *turn
+	// terminals counts the open ones.
+	terminals int
 }
 
 // New returns a Server that serves nothing yet. It closes driver and tunnel with itself, and leaves files to its caller.
@@ -159,6 +177,9 @@ func (s *Server) routes() http.Handler {
 		"POST /v1/archive":         s.archive,
 		"GET /v1/usage":            s.usage,
 		"GET /v1/tunnel":           s.dialled,
+		"GET /v1/terminal":         s.terminal,
+		"PATCH /v1/session":        s.set,
+		"GET /v1/commands":         s.commands,
 		"/": func(_ http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("%w: no route %s %s", agent.ErrNotFound, r.Method, r.URL.Path)
 		},

@@ -98,9 +98,7 @@ func (s *Server) checkSpec(spec *agent.SessionSpec) error {
 	invalid := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %w", agent.ErrInvalid, fmt.Errorf(format, args...))
 	}
-	switch spec.PermissionMode {
-	case "default", "acceptEdits", "plan", "bypassPermissions":
-	default:
+	if !permissionMode(spec.PermissionMode) {
 		return invalid("permission_mode %q: must be default, acceptEdits, plan or bypassPermissions", spec.PermissionMode)
 	}
 	if spec.MaxTurns < 0 {
