@@ -17,12 +17,12 @@ type SessionChange struct {
 	PermissionMode *string `json:"permission_mode,omitempty" enum:"default,acceptEdits,plan,bypassPermissions"`
 }
 
-type changeInput struct {
+type settingsInput struct {
 	SessionID string `path:"session_id" maxLength:"64"`
 	Body      SessionChange
 }
 
-func (a *API) changeSession(ctx context.Context, in *changeInput) (*sessionOutput, error) {
+func (a *API) changeSession(ctx context.Context, in *settingsInput) (*sessionOutput, error) {
 	if in.Body == (SessionChange{}) {
 		return nil, invalid("body", "model or permission_mode is needed")
 	}

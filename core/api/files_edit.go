@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"reflect"
 	"strings"
 
@@ -141,12 +140,4 @@ func (a *API) makeFolder(ctx context.Context, in *folderInput) (*pathOutput, err
 		return nil, a.problem(err)
 	}
 	return out, nil
-}
-
-// created makes 201 the status of success.
-func created(bind func(huma.API, huma.Operation)) func(huma.API, huma.Operation) {
-	return func(api huma.API, op huma.Operation) {
-		op.DefaultStatus = http.StatusCreated
-		bind(api, op)
-	}
 }

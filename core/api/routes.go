@@ -86,7 +86,7 @@ func (a *API) routes() []route {
 		{http.MethodPut, "/api/files/{session_id}/{path}", "write-file", files, owner, "Write a file", streams(a.write, writeAnswers)},
 		{http.MethodDelete, "/api/files/{session_id}/{path}", "delete-file", files, owner, "Delete a file or folder", handle(a.deleteFile)},
 		{http.MethodPost, "/api/files/{session_id}/move", "move-file", files, owner, "Move or rename a file or folder", handle(a.move)},
-		{http.MethodPost, "/api/files/{session_id}/folders", "make-folder", files, owner, "Make a folder", created(handle(a.makeFolder))},
+		{http.MethodPost, "/api/files/{session_id}/folders", "make-folder", files, owner, "Make a folder", created(a.makeFolder)},
 		{http.MethodPost, "/api/files/{session_id}/upload", "upload-files", files, owner, "Upload files", streams(a.upload, uploadAnswers)},
 		{http.MethodPost, "/api/files/{session_id}/download", "export-files", files, owner, "Export the workspace as an archive", streams(a.export, archiveAnswers)},
 	}

@@ -96,7 +96,11 @@ export interface paths {
         delete: operations["stop-session"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change model or permission mode
+         * @description What is given holds for a Claude Code that runs and for every later start; an event `settings` tells everybody. A turn that runs ends with the model that it began with. A Claude Code that was not started with bypassPermissions takes it up with the next turn.
+         */
+        patch: operations["change-session"];
         trace?: never;
     };
     "/api/agents/sessions/{session_id}/interrupt": {
@@ -150,6 +154,26 @@ export interface paths {
          * @description Starts a turn. With `Accept: text/event-stream` the answer is the turn's events as they happen, ended by `data: [DONE]`; otherwise one JSON object when the turn has ended. A client that goes away does not end the turn: it goes on at /events. 409 while another turn runs.
          */
         post: operations["chat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/{session_id}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The slash commands that the agent offers
+         * @description As Claude Code tells them; none until it has run. They are used by sending `/name arguments` as a message.
+         */
+        get: operations["list-commands"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -225,6 +249,46 @@ export interface paths {
          * @description One measurement, or with `Accept: text/event-stream` one every interval. A session without a sandbox uses nothing, and is not woken.
          */
         get: operations["get-resources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/{session_id}/terminal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask for a terminal
+         * @description Wakes the sandbox and gives a ticket for GET /api/agents/{session_id}/terminal/{terminal}. At most 4 terminals a session.
+         */
+        post: operations["open-terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/{session_id}/terminal/{terminal}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A shell in the sandbox
+         * @description A WebSocket with the subprotocols `agcluster.terminal.v1` and `ticket.` followed by the ticket. Binary messages are bytes both ways, at most 256 KiB each; a text from the client is `{"type":"resize","cols":…,"rows":…}`, the last one from the host `{"type":"exit","code":…}`. The shell (`bash -l` in the workspace, as the sandbox's user) ends with the connection and with all that it started. Traffic keeps the session awake; an open terminal alone does not.
+         */
+        get: operations["attach-terminal"];
         put?: never;
         post?: never;
         delete?: never;
@@ -791,7 +855,7 @@ export interface components {
             /** @description What the agent is told when it is denied. */
             reason?: string;
             /**
-             * @description session allows the same call, with the same input, without asking again.
+             * @description session: later calls of the same tool that are asked for by the same rule, for the same reason, are allowed without asking. A denial counts once.
              * @default once
              * @enum {string}
              */
@@ -854,9 +918,17 @@ export interface components {
              * @description Counts from 1 within the session, without gaps; absent in previews (text_delta).
              */
             event_id?: number;
+            parent?: string;
             reason?: string;
+            /**
+             * @description session: such calls are not asked for again. A call that was allowed so without asking has this event only, with an ask that was never open.
+             * @enum {string}
+             */
+            scope?: "once" | "session";
             /** Format: date-time */
             time: string;
+            tool?: string;
+            tool_use_id?: string;
             /**
              * Format: int64
              * @description Counts from 1; absent outside any turn.
@@ -1009,6 +1081,18 @@ export interface components {
             reason: string;
             /** @enum {string} */
             verdict: "allow" | "deny" | "ask" | "rewrite";
+        };
+        Command: {
+            /** @description What may follow the name; empty when nothing does. */
+            argument_hint: string;
+            description: string;
+            /** @description Without the slash. */
+            name: string;
+        };
+        CommandList: {
+            commands: components["schemas"]["Command"][] | null;
+            /** Format: int64 */
+            total: number;
         };
         CompleteEvent: {
             /**
@@ -1192,7 +1276,7 @@ export interface components {
             type: string;
         };
         /** @description What can happen in a session. `type` tells which it is. */
-        Event: components["schemas"]["UserEvent"] | components["schemas"]["InitEvent"] | components["schemas"]["TextEvent"] | components["schemas"]["TextDeltaEvent"] | components["schemas"]["ThinkingEvent"] | components["schemas"]["ToolUseEvent"] | components["schemas"]["ToolResultEvent"] | components["schemas"]["TodoUpdateEvent"] | components["schemas"]["ApprovalRequiredEvent"] | components["schemas"]["ApprovalResolvedEvent"] | components["schemas"]["VerdictEvent"] | components["schemas"]["StatusEvent"] | components["schemas"]["ErrorEvent"] | components["schemas"]["CompleteEvent"];
+        Event: components["schemas"]["UserEvent"] | components["schemas"]["InitEvent"] | components["schemas"]["TextEvent"] | components["schemas"]["TextDeltaEvent"] | components["schemas"]["ThinkingEvent"] | components["schemas"]["ToolUseEvent"] | components["schemas"]["ToolResultEvent"] | components["schemas"]["TodoUpdateEvent"] | components["schemas"]["ApprovalRequiredEvent"] | components["schemas"]["ApprovalResolvedEvent"] | components["schemas"]["VerdictEvent"] | components["schemas"]["StatusEvent"] | components["schemas"]["SettingsEvent"] | components["schemas"]["ErrorEvent"] | components["schemas"]["CompleteEvent"];
         ExportBody: {
             /** @description Name of an exporter plugin; zip without it. */
             exporter?: string;
@@ -1516,6 +1600,13 @@ export interface components {
             /** Format: int64 */
             total: number;
         };
+        PolicyUse: {
+            /** @description sha256: and the digest of the module's bytes. */
+            digest: string;
+            name: string;
+            /** @description As in force, with the module's defaults. */
+            params: unknown;
+        };
         PoolHealth: {
             /**
              * Format: int64
@@ -1693,8 +1784,15 @@ export interface components {
             cost_usd: number;
             /** Format: date-time */
             created_at: string;
+            /**
+             * Format: date-time
+             * @description When its sandbox is freed unless it is used; absent while it is used, and without a sandbox.
+             */
+            idle_expires_at?: string;
             /** Format: date-time */
             last_active: string;
+            /** @description Last line of the agent's newest text, at most 200 characters. */
+            last_line?: string;
             /** @description How each resource limit is enforced, as the provider tells it. */
             limits?: {
                 [key: string]: string;
@@ -1717,13 +1815,105 @@ export interface components {
              * @enum {string}
              */
             status: "starting" | "running" | "asleep" | "failed" | "stopping";
+            /** @description First line of the first message, at most 80 characters. */
+            title?: string;
             /**
              * Format: int64
              * @description Number of the newest turn; 0 before the first.
              */
             turn: number;
+            /** @description A turn is running: no message is taken. */
+            turn_running: boolean;
+            /**
+             * Format: int64
+             * @description How many turns it has had.
+             */
+            turns: number;
             /** @description Tokens so far, as the model gateway counted them. */
             usage: components["schemas"]["Usage"];
+            /**
+             * Format: int64
+             * @description Approvals that are open.
+             */
+            waiting: number;
+        };
+        SessionChange: {
+            /** @description sonnet, opus, haiku or a model's full name; empty is Claude Code's default. */
+            model?: string;
+            /** @enum {string} */
+            permission_mode?: "default" | "acceptEdits" | "plan" | "bypassPermissions";
+        };
+        SessionDetails: {
+            /**
+             * @description Waiting: an approval is open.
+             * @enum {string}
+             */
+            activity: "idle" | "working" | "waiting";
+            agent_id: string;
+            /** @description The complete configuration. Values of environment variables and headers are hidden: they may be the operator's. */
+            config: components["schemas"]["Config"];
+            config_id: string;
+            /**
+             * Format: double
+             * @description So far, as Claude Code reckons it.
+             */
+            cost_usd: number;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When its sandbox is freed unless it is used; absent while it is used, and without a sandbox.
+             */
+            idle_expires_at?: string;
+            /** Format: date-time */
+            last_active: string;
+            /** @description Last line of the agent's newest text, at most 200 characters. */
+            last_line?: string;
+            /** @description How each resource limit is enforced, as the provider tells it. */
+            limits?: {
+                [key: string]: string;
+            };
+            /** @description Of the configuration. */
+            name: string;
+            /** @description The policies that are asked, in order; the operator's come first. */
+            policies: components["schemas"]["PolicyUse"][] | null;
+            provider: string;
+            /** @description Why the session is not running. */
+            reason?: string;
+            session_id: string;
+            /**
+             * @description How its newest sandbox was started.
+             * @enum {string}
+             */
+            start?: "warm" | "cold";
+            /** @description Why that start was cold. */
+            start_reason?: string;
+            /**
+             * @description Asleep: its sandbox was freed; the next message wakes it.
+             * @enum {string}
+             */
+            status: "starting" | "running" | "asleep" | "failed" | "stopping";
+            /** @description First line of the first message, at most 80 characters. */
+            title?: string;
+            /**
+             * Format: int64
+             * @description Number of the newest turn; 0 before the first.
+             */
+            turn: number;
+            /** @description A turn is running: no message is taken. */
+            turn_running: boolean;
+            /**
+             * Format: int64
+             * @description How many turns it has had.
+             */
+            turns: number;
+            /** @description Tokens so far, as the model gateway counted them. */
+            usage: components["schemas"]["Usage"];
+            /**
+             * Format: int64
+             * @description Approvals that are open.
+             */
+            waiting: number;
         };
         SessionList: {
             sessions: components["schemas"]["Session"][] | null;
@@ -1761,6 +1951,29 @@ export interface components {
             settings: components["schemas"]["Setting"][];
             /** Format: int64 */
             total: number;
+        };
+        SettingsEvent: {
+            /**
+             * Format: int64
+             * @description Counts from 1 within the session, without gaps; absent in previews (text_delta).
+             */
+            event_id?: number;
+            /** @description Empty is Claude Code's default. */
+            model: string;
+            /** @enum {string} */
+            permission_mode: "default" | "acceptEdits" | "plan" | "bypassPermissions";
+            /** Format: date-time */
+            time: string;
+            /**
+             * Format: int64
+             * @description Counts from 1; absent outside any turn.
+             */
+            turn?: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "settings";
         };
         Status: {
             /**
@@ -1816,6 +2029,29 @@ export interface components {
             name: string;
             permission_mode: string;
             version: string;
+        };
+        TerminalRequest: {
+            /**
+             * Format: int64
+             * @description Columns of the screen.
+             */
+            cols: number;
+            /**
+             * Format: int64
+             * @description Rows of the screen.
+             */
+            rows: number;
+        };
+        TerminalTicket: {
+            /**
+             * Format: date-time
+             * @description When the ticket is no longer good: 30 s after it was given.
+             */
+            expires_at: string;
+            /** @example term-0f1e2d3c4b5a6978 */
+            terminal: string;
+            /** @description Opens the terminal, once. */
+            ticket: string;
         };
         TextDeltaEvent: {
             content: string;
@@ -2415,7 +2651,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Session"];
+                    "application/json": components["schemas"]["SessionDetails"];
                 };
             };
             /** @description Unauthorized */
@@ -2505,6 +2741,95 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "change-session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionDetails"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2776,6 +3101,82 @@ export interface operations {
             };
             /** @description Request Entity Too Large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandList"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3127,6 +3528,182 @@ export interface operations {
             };
             /** @description Unprocessable Entity */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "open-terminal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TerminalRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalTicket"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "attach-terminal": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description agcluster.terminal.v1, and ticket. followed by the ticket. */
+                "Sec-WebSocket-Protocol"?: string;
+                /** @description websocket */
+                Upgrade?: string;
+            };
+            path: {
+                session_id: string;
+                terminal: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The terminal: binary messages are bytes, texts are JSON. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Upgrade Required */
+            426: {
                 headers: {
                     [name: string]: unknown;
                 };
