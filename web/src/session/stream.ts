@@ -37,16 +37,18 @@ export function follow(sessionId: string, to: Receiver): () => void {
   window.addEventListener("online", now);
   document.addEventListener("visibilitychange", now);
 
+  const stopped = () => over.signal.aborted;
+
   const run = async () => {
     let failures = 0;
     let since = 0;
-    while (!over.signal.aborted) {
+    while (!stopped()) {
       let away = false;
       try {
         const ended = await read(sessionId, to, over.signal, () => { failures = 0; since = 0; });
         if (ended) { to.connection({ state: "ended" }); return; }
       } catch (error) {
-        if (over.signal.aborted) return;
+        if (stopped()) return;
         const problem = asProblem(error);
         if (problem.status >= 400 && problem.status < 500 && problem.status !== 408 && problem.status !== 429) {
           to.connection({ state: "refused", problem });
