@@ -1,5 +1,5 @@
 import { ArrowDown, MessageSquareText } from "lucide-react";
-import { memo, type ReactNode, type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { memo, type ReactNode, type RefObject, useEffect, useRef, useState } from "react";
 import { Button } from "@/ui/button";
 import { Empty } from "@/ui/empty";
 import { Skeleton } from "@/ui/skeleton";
@@ -22,9 +22,7 @@ const slack = 48;
 export function ConversationView({ sessionId, footer }: { sessionId: string; footer: ReactNode }) {
   const rows = useSession(sessionId, (s) => s.rows);
   const opened = useSession(sessionId, (s) => s.opened);
-  const scroller = useRef<HTMLDivElement>(null);
-  const content = useRef<HTMLDivElement>(null);
-  const { pinned, toEnd } = usePinned(scroller, content);
+  const { scroller, content, pinned, toEnd } = usePinned();
 
   const chunks: Row[][] = [];
   for (let i = 0; i < rows.length; i += chunkSize) chunks.push(rows.slice(i, i + chunkSize));
@@ -58,17 +56,17 @@ const Chunk = memo(function Chunk({ sessionId, rows, root, late }: { sessionId: 
 }, (a, b) => a.sessionId === b.sessionId && a.late === b.late && a.rows.length === b.rows.length && a.rows.every((row, i) => row === b.rows[i]));
 
 /** Keeps what scrolls at its end while its content grows, until a person scrolls up. */
-function usePinned(scroller: RefObject<HTMLDivElement | null>, content: RefObject<HTMLDivElement | null>) {
+function usePinned() {
+  const scroller = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
   const [pinned, setPinned] = useState(true);
   const stay = useRef(true);
-  const toEnd = useCallback(() => {
+  const toEnd = () => {
     stay.current = true;
     setPinned(true);
-    const el = scroller.current;
-    if (el) el.scrollTop = el.scrollHeight;
-  }, [scroller]);
+    scroller.current?.scrollTo({ top: scroller.current.scrollHeight });
+  };
 
-  useLayoutEffect(() => { toEnd(); }, [toEnd]);
   useEffect(() => {
     const el = scroller.current;
     const inner = content.current;
@@ -83,14 +81,14 @@ function usePinned(scroller: RefObject<HTMLDivElement | null>, content: RefObjec
       setPinned(stay.current);
     };
     const grown = new ResizeObserver(() => {
-      if (stay.current) el.scrollTop = el.scrollHeight;
+      if (stay.current) el.scrollTo({ top: el.scrollHeight });
     });
     el.addEventListener("scroll", scrolled, { passive: true });
     grown.observe(inner);
     grown.observe(el);
     return () => { el.removeEventListener("scroll", scrolled); grown.disconnect(); };
-  }, [scroller, content]);
-  return { pinned, toEnd };
+  }, []);
+  return { scroller, content, pinned, toEnd };
 }
 
 function Opening() {
