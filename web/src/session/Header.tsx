@@ -95,7 +95,7 @@ function Working({ since }: { since: number }) {
   return <Badge tone="accent" className="tabular-nums">working{now - since >= 1000 ? ` · ${duration(Math.floor((now - since) / 1000) * 1000)}` : ""}</Badge>;
 }
 
-const switchLook = "h-7 max-w-40 rounded-md border border-transparent bg-transparent px-1 text-xs text-ink-2 hover:border-line-strong hover:text-ink";
+const switchLook = "field-sizing-content h-7 max-w-44 rounded-md border border-transparent bg-transparent px-1 text-xs text-ink-2 hover:border-line-strong hover:text-ink";
 
 function useSettings(sessionId: string) {
   const detail = useSessionDetail(sessionId).data;

@@ -15,12 +15,10 @@ export function DiffView({ id, before, after, numbered = false }: { id: string; 
   const [open, toggle] = useFold(`${id}:diff`, false);
   const folded = lines.length > foldAfter + 3 && !open;
   return (
-    <div>
-      <div className="overflow-x-auto">
-        <CopyButton text={after} label="Copy the new text" className="sticky top-1 left-full z-10 float-right mt-1 mr-1 bg-surface" />
-        <div className="w-max min-w-full py-1 font-mono text-xs leading-relaxed">
-          {(folded ? lines.slice(0, foldAfter) : lines).map((line, i) => <Line key={i} line={line} numbered={numbered} />)}
-        </div>
+    <div className="relative">
+      {after ? <CopyButton text={after} label="Copy the new text" className="absolute top-1 right-1 bg-surface" /> : null}
+      <div className="py-1 font-mono text-xs leading-relaxed">
+        {(folded ? lines.slice(0, foldAfter) : lines).map((line, i) => <Line key={i} line={line} numbered={numbered} />)}
       </div>
       {lines.length > foldAfter + 3 ? (
         <button type="button" aria-expanded={open} onClick={toggle} className="w-full border-t border-line px-3 py-1 text-left text-xs text-ink-2 outline-offset-[-2px] hover:bg-sunken hover:text-ink">
@@ -34,11 +32,11 @@ export function DiffView({ id, before, after, numbered = false }: { id: string; 
 function Line({ line, numbered }: { line: DiffLine | null; numbered: boolean }) {
   if (!line) return <div className="px-3 text-ink-3" aria-label="unchanged lines left out">⋯</div>;
   return (
-    <div className={cx("flex pr-10 whitespace-pre", looks[line.kind])}>
+    <div className={cx("flex pr-10 whitespace-pre-wrap", looks[line.kind])}>
       {numbered ? <span aria-hidden className="w-10 shrink-0 pr-2 text-right text-ink-3 select-none">{line.after ?? line.before}</span> : null}
       <span aria-hidden className={cx("w-5 shrink-0 text-center select-none", !numbered && "pl-1")}>{marks[line.kind]}</span>
       <span className="sr-only">{said[line.kind]}</span>
-      <span>{line.text || " "}</span>
+      <span className="min-w-0 break-words text-ink">{line.text || " "}</span>
     </div>
   );
 }

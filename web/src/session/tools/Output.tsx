@@ -14,14 +14,14 @@ export function Output({ id, text, bad = false, label = "output" }: { id: string
   if (lines === 0) return <p className="px-3 py-1.5 text-xs text-ink-3 italic">No output</p>;
   const folded = lines > foldAfter + 2 && !open;
   const shown = folded ? text.split("\n", foldAfter).join("\n") : text.replace(/\n$/, "");
+  // What scrolls has a button in it, so that a keyboard gets there.
+  const scrolls = lines > scrollAfter && open;
   return (
-    <div className="relative">
-      <div className={cx("overflow-x-auto", lines > scrollAfter && open && "max-h-[32rem] overflow-y-auto")}>
-        <CopyButton text={text} label={`Copy ${label}`} className="sticky top-1 left-full z-10 float-right mt-1 mr-1 bg-surface" />
-        <pre className={cx("min-w-full px-3 py-2 font-mono text-xs leading-relaxed break-words whitespace-pre-wrap", bad && "text-bad")}>{shown}</pre>
-      </div>
+    <div className={cx("relative", scrolls && "max-h-[32rem] overflow-y-auto")}>
+      <CopyButton text={text} label={`Copy ${label}`} className="absolute top-1 right-1 bg-surface" />
+      <pre className={cx("py-2 pr-10 pl-3 font-mono text-xs leading-relaxed break-words whitespace-pre-wrap", bad && "text-bad")}>{shown}</pre>
       {lines > foldAfter + 2 ? (
-        <button type="button" aria-expanded={open} onClick={toggle} className="w-full border-t border-line px-3 py-1 text-left text-xs text-ink-2 outline-offset-[-2px] hover:bg-sunken hover:text-ink">
+        <button type="button" aria-expanded={open} onClick={toggle} className={cx("w-full border-t border-line bg-surface px-3 py-1 text-left text-xs text-ink-2 outline-offset-[-2px] hover:bg-sunken hover:text-ink", scrolls && "sticky bottom-0")}>
           {folded ? `Show ${lines - foldAfter} more lines` : "Fold"}
         </button>
       ) : null}

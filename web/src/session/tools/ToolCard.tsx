@@ -40,9 +40,17 @@ export function ToolCard({ call, thread }: { call: ToolCall; thread?: ReactNode 
           {call.approval ? <ApprovalLine approval={call.approval} /> : null}
         </div>
       ) : null}
-      <div id={id} hidden={!open} className="border-t border-line">{open ? <><Body call={call} />{thread}</> : null}</div>
+      <div id={id} hidden={!open} className="border-t border-line">{open ? <><Body call={withoutEcho(call)} />{thread}</> : null}</div>
     </section>
   );
+}
+
+/** A denied call brings the reason as its output, which is said above already. */
+function withoutEcho(call: ToolCall): ToolCall {
+  if (!call.failed || !call.verdicts.some((v) => v.decision === "deny" && v.reason === call.output)) return call;
+  const silent = { ...call };
+  delete silent.output;
+  return silent;
 }
 
 /** Figures that belong in the head: changed lines, an exit code, how much was found. */

@@ -38,7 +38,7 @@ export function lookOf(call: Pick<ToolCall, "tool" | "arguments" | "input">): Lo
     case "TodoWrite": return of(todoSummary(args), true);
     case "Task": return { ...of(text(args, "description"), true), title: text(args, "subagent_type") ? `Task · ${text(args, "subagent_type")}` : "Task" };
     default:
-      if (mcp) return { icon: Plug, title: mcp.name, subject: call.input, open: false };
+      if (mcp) return { icon: Plug, title: `${mcp.server} · ${mcp.name}`, subject: call.input, open: false };
       return of("", false);
   }
 }
