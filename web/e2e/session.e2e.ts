@@ -58,7 +58,7 @@ describe("a session's page", () => {
     const bash = await card(page, "Bash: Print thirty lines");
     await bash.getByRole("button", { name: "Show 18 more lines" }).click();
     expect(await bash.getByText("line 30").count()).toBe(1);
-    await (await card(page, "Bash: Fail on purpose")).getByText("exit 3").waitFor();
+    await (await card(page, "Bash: Fail on purpose")).getByText("exit 3", { exact: true }).waitFor();
     const read = await card(page, "Read: src/hello.py");
     await read.getByRole("button", { name: /^Read/ }).click();
     await read.getByText("import sys").waitFor();
@@ -119,7 +119,7 @@ describe("a session's page", () => {
     await page.keyboard.press("Enter");
     await log(page).getByText(/Then I leave it\. I was told: .*not today/).waitFor();
     await log(page).getByText("Denied", { exact: true }).first().waitFor();
-    expect(await page.evaluate(() => document.activeElement?.getAttribute("aria-label"))).toBe("Message");
+    await page.waitForFunction(() => document.activeElement?.getAttribute("aria-label") === "Message");
 
     await send(page, "ask me first, again");
     await dock.waitFor();
@@ -176,7 +176,7 @@ describe("a session's page", () => {
     await page.getByRole("button", { name: "Send now" }).click();
     await log(page).getByText("You asked for later.").waitFor();
 
-    await page.getByRole("button", { name: "More" }).click();
+    await page.getByRole("button", { name: "More", exact: true }).click();
     await page.getByRole("menuitem", { name: "Stop the session…" }).click();
     await page.getByRole("dialog", { name: "Stop this session?" }).getByRole("button", { name: "Stop the session" }).click();
     await page.waitForURL("**/sessions");
@@ -191,14 +191,9 @@ describe("a session's page", () => {
     const id = await launch(asking);
     const { page } = await b.open(`/sessions/${id}`);
     await page.getByText("Live", { exact: true }).waitFor();
-    await page.context().setOffline(true);
-    await page.evaluate(() => window.dispatchEvent(new Event("offline")));
-    await page.reload().catch(() => undefined);
-    await page.context().setOffline(false);
-    await page.goto(`${b.url}/sessions/${id}`);
     let refuse = true;
     await page.route("**/events?*", (route) => (refuse ? route.abort() : route.continue()));
-    await page.getByRole("button", { name: "More" }).click();
+    await page.getByRole("button", { name: "More", exact: true }).click();
     await page.getByRole("menuitem", { name: "Read anew" }).click();
     await page.getByText(/^(Host away|Reconnecting)/).waitFor();
     await say(id, "hello meanwhile");

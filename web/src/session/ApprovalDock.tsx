@@ -1,5 +1,5 @@
 import { Check, CheckCheck, ShieldQuestion, X } from "lucide-react";
-import { type RefObject, useEffect, useRef, useState } from "react";
+import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { Button } from "@/ui/button";
 import { cx } from "@/ui/cx";
 import { Input } from "@/ui/field";
@@ -34,7 +34,8 @@ function Dock({ sessionId, approval, more, field }: { sessionId: string; approva
   const { icon: Icon, title, subject } = lookOf(call);
   const { mutate } = answer;
 
-  useEffect(() => {
+  // A layout effect ends before its elements are taken away, when it still can be seen where the focus is.
+  useLayoutEffect(() => {
     const element = own.current;
     const text = field.current;
     const since = performance.now();
@@ -56,7 +57,9 @@ function Dock({ sessionId, approval, more, field }: { sessionId: string; approva
     document.addEventListener("keydown", onKey);
     return () => {
       document.removeEventListener("keydown", onKey);
-      if (element?.contains(document.activeElement)) text?.focus();
+      // The button that was pressed is gone or can't be pressed any more: the focus goes on to the message, but no phone's keyboard opens by itself.
+      const left = document.activeElement;
+      if ((left === document.body || element?.contains(left)) && window.matchMedia("(pointer: fine)").matches) text?.focus();
     };
   }, [approval.ask, field, mutate]);
 
@@ -72,9 +75,9 @@ function Dock({ sessionId, approval, more, field }: { sessionId: string; approva
         <span className="ml-auto text-xs"><Countdown until={approval.expires} />{more > 0 ? ` · ${more} more` : ""}</span>
       </header>
       <div className="max-h-[30dvh] overflow-y-auto">
-        {subject ? <p className="truncate px-3 pt-2 text-xs text-ink-2">{subject}</p> : null}
+        {subject ? <p className="truncate px-3 py-2 text-xs text-ink-2">{subject}</p> : null}
         <Body call={call} />
-        {approval.reason ? <p className="px-3 pb-2 text-xs text-ink-2">Why you are asked: {approval.reason}</p> : null}
+        {approval.reason ? <p className="px-3 py-2 text-xs text-ink-2">Why you are asked: {approval.reason}</p> : null}
       </div>
       {denying ? (
         <form

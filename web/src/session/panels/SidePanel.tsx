@@ -31,7 +31,11 @@ export function PanelSheet({ sessionId }: { sessionId: string }) {
   return (
     <Dialog.Root open={panel !== ""} onOpenChange={(open) => { if (!open) hide(); }}>
       <Dialog.Portal>
-        <Dialog.Content aria-describedby={undefined} className="fixed inset-0 z-30 flex flex-col bg-surface outline-none">
+        <Dialog.Content
+          aria-describedby={undefined}
+          onOpenAutoFocus={(e) => { e.preventDefault(); if (e.currentTarget instanceof HTMLElement) e.currentTarget.focus(); }}
+          className="fixed inset-0 z-30 flex flex-col bg-surface outline-none"
+        >
           <div className="flex h-11 shrink-0 items-center justify-between border-b border-line pr-2 pl-4">
             <Dialog.Title className="text-sm font-semibold">{panels.find((p) => p.id === panel)?.title ?? "Panels"}</Dialog.Title>
             <Dialog.Close asChild><IconButton label="Back to the conversation"><X size={18} /></IconButton></Dialog.Close>

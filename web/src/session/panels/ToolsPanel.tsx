@@ -41,7 +41,7 @@ export function ToolsPanel({ sessionId }: { sessionId: string }) {
         <Select aria-label="How it went" className="h-8 w-auto flex-1" value={state} onChange={(e) => setState(e.target.value as CallState)}>
           {Object.entries(states).map(([id, name]) => <option key={id} value={id}>{name}</option>)}
         </Select>
-        <Input aria-label="Search in calls" placeholder="Search" className="h-8 flex-[2]" value={word} onChange={(e) => setWord(e.target.value)} />
+        <Input aria-label="Search in calls" placeholder="Search" className="h-8 flex-[2] max-sm:basis-full" value={word} onChange={(e) => setWord(e.target.value)} />
       </div>
       <p className="px-3 pt-2 text-xs text-ink-3" role="status">{found.length === calls.length ? `${calls.length} calls` : `${found.length} of ${calls.length} calls`}</p>
       <ol className="min-h-0 flex-1 overflow-y-auto p-2" aria-label="Tool calls">

@@ -28,7 +28,7 @@ const deciders: Record<string, string> = { timeout: "nobody in time", interrupt:
 
 /** How an approval stands or ended. */
 export function ApprovalLine({ approval }: { approval: Approval }) {
-  if (!approval.decision) return <p className="text-xs"><Badge tone="warn"><Hand size={12} aria-hidden />Waits for you</Badge> <span className="text-ink-2">{approval.reason}</span></p>;
+  if (!approval.decision) return <p className="text-xs"><Badge tone="warn"><Hand size={12} aria-hidden />Waits for you</Badge></p>;
   return (
     <p className="flex flex-wrap items-baseline gap-x-2 text-xs text-ink-2">
       <Badge tone={approval.decision === "allow" ? "good" : "bad"}>{approval.decision === "allow" ? "Allowed" : "Denied"}</Badge>
