@@ -25,11 +25,10 @@ export const everything = {
   policies: [{ name: "tools", params: { deny: ["Bash(sudo *)"] } }], filters: ["secrets"],
 };
 
-/** One that asks a person before it runs a command. */
+/** One whose permission mode has Claude Code ask a person before it runs a command. */
 export const asking = {
   id: "e2e-asking", name: "Asking", version: "1.0.0", permission_mode: "default", max_turns: 20, allowed_tools: ["Bash", "Read"],
   resource_limits: { cpu_quota: 100_000, memory_limit: "2g", storage_limit: "2g" },
-  policies: [{ name: "tools", params: { ask: ["Bash"] } }],
 };
 
 async function call(method: string, path: string, body?: unknown): Promise<Response> {
@@ -51,6 +50,14 @@ export async function launch(config: object): Promise<string> {
 export async function say(id: string, message: string): Promise<void> { await call("POST", `/api/agents/${id}/chat`, { message }); }
 
 export async function stop(id: string): Promise<void> { await call("DELETE", `/api/agents/sessions/${id}`); }
+
+/** Puts an empty file into the workspace. A command of the model's script may wait for it: so a turn lasts as long as the test wants. */
+export async function touch(id: string, name: string): Promise<void> {
+  const form = new FormData();
+  form.append("files", new Blob([""]), name);
+  const answer = await fetch(`${inject("url")}/api/files/${id}/upload?overwrite=true`, { method: "POST", headers: { Authorization: `Bearer ${key}` }, body: form });
+  if (!answer.ok) throw new Error(`uploading ${name}: ${answer.status} ${await answer.text()}`);
+}
 
 /** Every kept event of a session. */
 export async function history(id: string): Promise<{ type: string; content?: string }[]> {
