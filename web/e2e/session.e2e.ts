@@ -4,6 +4,9 @@ import { afterEach, describe, expect, it } from "vitest";
 import { browser } from "./browser";
 import { asking, everything, history, launch, say, stop, touch } from "./launch";
 
+/** How long, in milliseconds, a poll goes on at most; the machine may be busy. */
+const patience = 30_000;
+
 async function axe(page: Page) {
   const { violations } = await new AxeBuilder({ page }).analyze();
   expect(violations.filter((v) => v.impact === "serious" || v.impact === "critical").map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`)).toEqual([]);
@@ -26,7 +29,7 @@ async function card(page: Page, name: string | RegExp) {
     if (await it.count() > 0) return true;
     await scroller.evaluate((el) => { el.scrollBy({ top: 500 }); });
     return false;
-  }, { timeout: 20_000 }).toBe(true);
+  }, { timeout: patience }).toBe(true);
   return it;
 }
 
@@ -116,7 +119,7 @@ describe("a session's page", () => {
     await dock.getByText(/denied in .* without an answer/).waitFor();
     await axe(page);
     await page.waitForFunction(() => document.activeElement?.hasAttribute("data-approval"));
-    await expect.poll(async () => { await page.keyboard.press("d"); return page.getByLabel("Reason, which the agent is told").count(); }).toBe(1);
+    await expect.poll(async () => { await page.keyboard.press("d"); return page.getByLabel("Reason, which the agent is told").count(); }, { timeout: patience }).toBe(1);
     await page.getByLabel("Reason, which the agent is told").fill("not today");
     await page.keyboard.press("Enter");
     await log(page).getByText(/Then I leave it\. I was told: [\s\S]*not today/).waitFor();
@@ -125,14 +128,14 @@ describe("a session's page", () => {
 
     await send(page, "ask me first, again");
     await dock.waitFor();
-    await expect.poll(async () => { await page.keyboard.press("a"); return dock.count(); }).toBe(0);
+    await expect.poll(async () => { await page.keyboard.press("a"); return dock.count(); }, { timeout: patience }).toBe(0);
     await log(page).getByText("Thank you for allowing it.").waitFor();
 
     await send(page, "ask me first, and then no more");
     await dock.getByRole("button", { name: /Allow for this session/ }).click();
-    await expect.poll(() => log(page).getByText("Thank you for allowing it.").count()).toBe(2);
+    await expect.poll(() => log(page).getByText("Thank you for allowing it.").count(), { timeout: patience }).toBe(2);
     await send(page, "ask me first, though I said no more");
-    await expect.poll(() => log(page).getByText("Thank you for allowing it.").count()).toBe(3);
+    await expect.poll(() => log(page).getByText("Thank you for allowing it.").count(), { timeout: patience }).toBe(3);
     expect(await dock.count()).toBe(0);
     expect(complaints).toEqual([]);
     await page.close();
@@ -158,7 +161,7 @@ describe("a session's page", () => {
     for (const tab of [page, second.page]) {
       await log(tab).getByText("and here is the end of the long turn.").waitFor();
       await log(tab).getByText("You asked for something.").waitFor();
-      await expect.poll(() => log(tab).getByRole("note").count()).toBe(2);
+      await expect.poll(() => log(tab).getByRole("note").count(), { timeout: patience }).toBe(2);
       expect(await log(tab).getByText("It begins.").count()).toBe(1);
       expect(await log(tab).getByText("and here is the end of the long turn.").count()).toBe(1);
       expect(await log(tab).getByRole("group", { name: "You" }).count()).toBe(2);
@@ -169,7 +172,7 @@ describe("a session's page", () => {
     await log(page).getByText("I wait.").waitFor();
     await message(page).fill("say later");
     await message(page).press("Enter");
-    await log(page).getByRole("region", { name: "Bash: Wait" }).waitFor();
+    await log(page).getByRole("region", { name: "Bash: Wait", exact: true }).waitFor();
     await message(page).press("Escape");
     await log(page).getByText("Interrupted", { exact: true }).waitFor();
     await log(second.page).getByText("Interrupted", { exact: true }).waitFor();
