@@ -16,6 +16,9 @@ const pause = 60;
 const patience = 700;
 /** Milliseconds between flushes while the page is hidden, where no animation frame comes. */
 const hiddenFlush = 250;
+/** Milliseconds of a frame, and how long the page rests at most after a slow one. */
+const frame = 16;
+const longestRest = 300;
 /** Milliseconds for which changes of the workspace are gathered before panels are told. */
 const settle = 600;
 /** Milliseconds before a stream whose numbers have a gap is asked again. */
@@ -23,7 +26,7 @@ const gapDelay = 1_000;
 
 /**
  * The events of one session, for all components of the page that look at it. Events are gathered and taken in once per animation frame, so that
- * two thousand a second cost sixty renders.
+ * two thousand a second cost sixty renders; when rendering is slow, fewer.
  */
 export class SessionStore {
   readonly id: string;
@@ -35,6 +38,7 @@ export class SessionStore {
   private stop: (() => void) | undefined;
   private pending: Event[] = [];
   private scheduled = false;
+  private notBefore = 0;
   private touched = false;
   private telling: ReturnType<typeof setTimeout> | undefined;
   private quiet: ReturnType<typeof setTimeout> | undefined;
@@ -105,8 +109,16 @@ export class SessionStore {
   private schedule() {
     if (this.scheduled) return;
     this.scheduled = true;
-    const flush = () => { this.scheduled = false; this.flush(); };
+    const flush = () => {
+      const began = performance.now();
+      this.scheduled = false;
+      this.flush();
+      // This comes after the page was rendered and painted: as long as that took, the next one leaves to what a person types.
+      setTimeout(() => { this.notBefore = performance.now() + Math.min(longestRest, performance.now() - began); }, 0);
+    };
+    const wait = this.notBefore - performance.now();
     if (document.hidden) setTimeout(flush, hiddenFlush);
+    else if (wait > frame) setTimeout(() => requestAnimationFrame(flush), wait - frame);
     else requestAnimationFrame(flush);
   }
 
