@@ -1,5 +1,5 @@
-import type { LucideIcon } from "lucide-react";
-import type { ComponentType, LazyExoticComponent } from "react";
+import { ListTodo, type LucideIcon, Wrench } from "lucide-react";
+import { type ComponentType, lazy, type LazyExoticComponent } from "react";
 
 /** A side panel of a session. */
 export interface Panel {
@@ -10,4 +10,7 @@ export interface Panel {
 }
 
 /** The side panels, in the order of their tabs. */
-export const panels: Panel[] = [];
+export const panels: Panel[] = [
+  { id: "tasks", title: "Tasks", icon: ListTodo, component: lazy(async () => ({ default: (await import("./TasksPanel")).TasksPanel })) },
+  { id: "tools", title: "Tools", icon: Wrench, component: lazy(async () => ({ default: (await import("./ToolsPanel")).ToolsPanel })) },
+];

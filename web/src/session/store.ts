@@ -1,0 +1,165 @@
+import type { QueryClient } from "@tanstack/react-query";
+import { type Conversation, emptyConversation, type ToolCall } from "./conversation/model";
+import { Reducer } from "./conversation/reducer";
+import { type Connection, follow } from "./stream";
+import type { Event } from "./types";
+
+/** What a component sees of a session. A value never changes. */
+export interface SessionState extends Conversation {
+  connection: Connection;
+  /** False until what had happened before this page was opened is there. */
+  opened: boolean;
+}
+
+/** A pause in the stream of this many milliseconds means that the history is through; the history is shown in parts when it takes longer than patience. */
+const pause = 60;
+const patience = 700;
+/** Milliseconds between flushes while the page is hidden, where no animation frame comes. */
+const hiddenFlush = 250;
+/** Milliseconds of a frame, and how long the page rests at most after a slow one. */
+const frame = 16;
+const longestRest = 300;
+/** Milliseconds for which changes of the workspace are gathered before panels are told. */
+const settle = 600;
+/** Milliseconds before a stream whose numbers have a gap is asked again. */
+const gapDelay = 1_000;
+
+/**
+ * The events of one session, for all components of the page that look at it. Events are gathered and taken in once per animation frame, so that
+ * two thousand a second cost sixty renders; when rendering is slow, fewer.
+ */
+export class SessionStore {
+  readonly id: string;
+  private state: SessionState = { ...emptyConversation, connection: { state: "connecting" }, opened: false };
+  private readonly reducer = new Reducer();
+  private readonly listeners = new Set<() => void>();
+  private readonly queries: QueryClient;
+  private readonly start: typeof follow;
+  private stop: (() => void) | undefined;
+  private pending: Event[] = [];
+  private scheduled = false;
+  private notBefore = 0;
+  private touched = false;
+  private telling: ReturnType<typeof setTimeout> | undefined;
+  private quiet: ReturnType<typeof setTimeout> | undefined;
+  private reopening: ReturnType<typeof setTimeout> | undefined;
+  private begun = 0;
+
+  constructor(id: string, queries: QueryClient, start: typeof follow = follow) {
+    this.id = id;
+    this.queries = queries;
+    this.start = start;
+  }
+
+  readonly get = (): SessionState => this.state;
+
+  call(id: string): ToolCall | undefined { return this.reducer.call(id); }
+
+  readonly subscribe = (fn: () => void): (() => void) => {
+    this.listeners.add(fn);
+    return () => { this.listeners.delete(fn); };
+  };
+
+  /** Begins to follow; again after a refusal, or with another key. What is there is kept. */
+  open() {
+    this.close();
+    this.begun = Date.now();
+    this.set({ connection: { state: "connecting" } });
+    this.stop = this.start(this.id, {
+      last: () => { this.flush(); this.reducer.reconnected(); return this.reducer.state.last; },
+      events: (batch) => { this.receive(batch); },
+      connection: (connection) => { this.connected(connection); },
+    });
+  }
+
+  close() {
+    this.stop?.();
+    this.stop = undefined;
+    clearTimeout(this.quiet);
+    clearTimeout(this.telling);
+    clearTimeout(this.reopening);
+    this.telling = undefined;
+  }
+
+  private connected(connection: Connection) {
+    this.flush();
+    if (connection.state === "live") this.rest();
+    this.set({ ...this.reducer.state, connection, ...(connection.state === "ended" ? { opened: true } : {}) });
+  }
+
+  private receive(batch: Event[]) {
+    for (const e of batch) this.pending.push(e);
+    if (!this.state.opened) {
+      this.rest();
+      if (Date.now() - this.begun < patience) return;
+    }
+    this.schedule();
+  }
+
+  /** The history is through once the stream rests. */
+  private rest() {
+    clearTimeout(this.quiet);
+    this.quiet = setTimeout(() => {
+      this.flush();
+      this.reducer.caughtUp();
+      if (!this.state.opened) this.set({ opened: true });
+    }, pause);
+  }
+
+  private schedule() {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    const flush = () => {
+      const began = performance.now();
+      this.scheduled = false;
+      this.flush();
+      // This comes after the page was rendered and painted: as long as that took, the next one leaves to what a person types.
+      setTimeout(() => { this.notBefore = performance.now() + Math.min(longestRest, performance.now() - began); }, 0);
+    };
+    const wait = this.notBefore - performance.now();
+    if (document.hidden) setTimeout(flush, hiddenFlush);
+    else if (wait > frame) setTimeout(() => requestAnimationFrame(flush), wait - frame);
+    else requestAnimationFrame(flush);
+  }
+
+  private flush() {
+    if (this.pending.length === 0) return;
+    const batch = this.pending;
+    this.pending = [];
+    const before = this.reducer.state;
+    try {
+      this.reducer.push(batch);
+    } catch {
+      // A gap in the numbers: begin again from the last event that was taken in, but not in a hurry.
+      this.close();
+      this.set({ ...this.reducer.state, connection: { state: "reconnecting", since: Date.now(), next: Date.now() + gapDelay, away: false } });
+      this.reopening = setTimeout(() => { this.open(); }, gapDelay);
+      return;
+    }
+    const now = this.reducer.state;
+    if (now.calls !== before.calls || now.running !== before.running) this.tell(batch);
+    this.set({ ...now });
+  }
+
+  private set(change: Partial<SessionState>) {
+    this.state = { ...this.state, ...change };
+    this.listeners.forEach((fn) => fn());
+  }
+
+  /** Tells the panels, at most every settle milliseconds, that the workspace may have changed, and at the end of a turn that the session has. */
+  private tell(batch: readonly Event[]) {
+    this.touched ||= batch.some((e) => e.type === "tool_result");
+    const turn = batch.some((e) => e.type === "complete" || e.type === "user" || e.type === "settings");
+    if (!this.touched && !turn) return;
+    this.telling ??= setTimeout(() => {
+      this.telling = undefined;
+      this.touched = false;
+      if (!this.state.opened) return;
+      void this.queries.invalidateQueries({ queryKey: ["session", this.id, "files"] });
+      if (!this.state.running) {
+        void this.queries.invalidateQueries({ queryKey: ["session", this.id], exact: true });
+        void this.queries.invalidateQueries({ queryKey: ["session", this.id, "commands"] });
+      }
+    }, settle);
+  }
+}
