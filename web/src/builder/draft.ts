@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useEffect, useReducer, useState } from "react";
 import { request } from "@/api/client";
 import { isMissing } from "@/app/catalog";
@@ -55,7 +55,7 @@ export function useCheck(draft: Draft): Check {
   const text = usePaused(draft.text, 300);
   const readable = draft.read.value !== undefined;
   const { data, error } = useQuery({
-    queryKey: ["validate", text], enabled: readable, staleTime: 60_000, gcTime: 60_000, retry: false, placeholderData: (old: { text: string; findings: Finding[] } | undefined) => old,
+    queryKey: ["validate", text], enabled: readable, staleTime: 60_000, gcTime: 60_000, retry: false, placeholderData: keepPreviousData,
     queryFn: async ({ signal }) => {
       const answer = await request("/api/configs/validate", { method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ yaml: text }) });
       return { text, findings: findingsOf((await answer.json()) as Validation, text) };
