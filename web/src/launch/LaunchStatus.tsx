@@ -48,7 +48,7 @@ function Failed({ state, onCancel, onRetry }: { state: Extract<LaunchState, { st
   if (state.retryAt === undefined) return <ProblemNotice error={state.problem} action={<Button small onClick={onRetry}>Try again</Button>} />;
   return (
     <Notice tone="warn" action={<span className="flex gap-1"><Button small onClick={onRetry}>Now</Button><Button small onClick={onCancel}>Cancel</Button></span>}>
-      {state.problem.detail} It is tried again in {Math.max(0, Math.ceil((state.retryAt - now) / 1000))} s.
+      {state.problem.detail.replace(/[.\s]*$/, ".")} It is tried again in {Math.max(0, Math.ceil((state.retryAt - now) / 1000))} s.
     </Notice>
   );
 }

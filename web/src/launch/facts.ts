@@ -7,7 +7,7 @@ export function limitsOf(config: Config): string[] {
     ...(cpu_quota ? [`${Number((cpu_quota / 100_000).toFixed(2))} CPU`] : []),
     ...(memory_limit ? [`${sizeOf(memory_limit)} memory`] : []),
     ...(storage_limit ? [`${sizeOf(storage_limit)} disk`] : []),
-    ...(config.max_turns ? [`${config.max_turns} round trips a turn`] : []),
+    ...(config.max_turns ? [`${config.max_turns} turns`] : []),
   ];
 }
 

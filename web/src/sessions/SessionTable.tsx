@@ -89,7 +89,7 @@ export function SessionTable({ sessions, now, chosen, onChoose, onStop, sort, up
 /** The same on a phone. */
 export function SessionCards({ sessions, now, chosen, onChoose, onStop }: Rows) {
   return (
-    <ul className="flex flex-col gap-2 px-3 pb-3">
+    <ul className="flex flex-col gap-2 px-4 pb-3 pt-1">
       {sessions.map((s) => (
         <li key={s.session_id} className={cx("flex gap-3 rounded-lg border bg-surface p-3", chosen.has(s.session_id) ? "border-accent" : "border-line")}>
           <Checkbox className="mt-0.5" checked={chosen.has(s.session_id)} onChange={(on) => onChoose(s.session_id, on)} label={`Choose ${titleOf(s)}`} />

@@ -86,7 +86,7 @@ function Sessions({ all, stale }: { all: Session[]; stale: boolean }) {
                 </button>
               ))}
             </div>
-            <Select aria-label="Configuration" className="w-auto! max-w-44" value={search.config ?? ""} onChange={(e) => set({ config: e.target.value })}>
+            <Select aria-label="Configuration" className="w-auto! max-w-56 sm:pr-8" value={search.config ?? ""} onChange={(e) => set({ config: e.target.value })}>
               <option value="">All configurations</option>
               {[...new Map(all.map((s) => [s.config_id, s.name || s.config_id]))].map(([id, name]) => <option key={id} value={id}>{name}</option>)}
             </Select>
