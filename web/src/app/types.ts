@@ -81,7 +81,17 @@ export interface PluginDetails {
 
 export interface LogLine { time: string; level: string; message: string }
 
-export interface Setting { key: string; value: unknown; default?: unknown; source: string; env?: string; doc?: string }
+export interface Setting {
+  key: string;
+  value: unknown;
+  default?: unknown;
+  source: string;
+  /** The file with its line, the variable or the flag. */
+  from?: string;
+  env?: string;
+  limits?: string;
+  doc?: string;
+}
 
 export interface About {
   version: string;

@@ -9,7 +9,7 @@ import { Notice, ProblemNotice } from "@/ui/notice";
 import { Section } from "./fields";
 
 interface Step { by: string; verdict: string; reason?: string }
-interface Answer extends Step { steps?: Step[] | null }
+interface Answer extends Step { steps?: Step[] | null; rewrite?: unknown }
 
 export const verdictTones: Readonly<Record<string, Tone>> = { allow: "good", deny: "bad", ask: "warn", rewrite: "accent" };
 
@@ -19,13 +19,13 @@ export function DryRun({ config, tools }: { config: Record<string, unknown> | un
   const [tool, setTool] = useState("Bash");
   const [args, setArgs] = useState('{"command": "git push origin main"}');
   const [path, setPath] = useState("/workspace/.git/hooks/pre-commit");
-  const [access, setAccess] = useState("write");
+  const [op, setOp] = useState("write");
   const [host, setHost] = useState("example.org");
   const [port, setPort] = useState("443");
   const parsed = json(args);
   const check = useMutation({
     mutationFn: async () => {
-      const what = gate === "tool.call" ? { tool, arguments: parsed?.value ?? {} } : gate === "path.access" ? { path, access } : { host, port: Number(port) };
+      const what = gate === "tool.call" ? { tool, arguments: parsed?.value ?? {} } : gate === "path.access" ? { path, op } : { host, port: Number(port) };
       const answer = await request("/api/policies/check", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ config, gate, ...what }) });
       return (await answer.json()) as Answer;
     },
@@ -44,7 +44,7 @@ export function DryRun({ config, tools }: { config: Record<string, unknown> | un
         ) : gate === "path.access" ? (
           <div className="grid grid-cols-[1fr_auto] gap-3">
             <Field label="Path">{(control) => <Input {...control} value={path} className="font-mono text-xs" onChange={(e) => setPath(e.target.value)} />}</Field>
-            <Field label="Access">{(control) => <Select {...control} value={access} onChange={(e) => setAccess(e.target.value)}><option value="read">read</option><option value="write">write</option></Select>}</Field>
+            <Field label="Access">{(control) => <Select {...control} value={op} onChange={(e) => setOp(e.target.value)}><option value="read">read</option><option value="write">write</option><option value="delete">delete</option><option value="list">list</option></Select>}</Field>
           </div>
         ) : (
           <div className="grid grid-cols-[1fr_6rem] gap-3">
@@ -66,6 +66,7 @@ function Outcome({ answer }: { answer: Answer }) {
   return (
     <div className="flex flex-col gap-2 rounded-md border border-line bg-surface p-3">
       <p className="flex flex-wrap items-center gap-2 text-sm"><Verdict verdict={answer.verdict} /><span>{answer.reason ?? ""}</span>{answer.by ? <span className="text-xs text-ink-3">by {answer.by}</span> : null}</p>
+      {answer.rewrite ? <pre className="overflow-auto rounded bg-sunken p-2 font-mono text-xs">{JSON.stringify(answer.rewrite, null, 2)}</pre> : null}
       {answer.steps && answer.steps.length > 0 ? (
         <ol className="flex flex-col gap-1 border-t border-line pt-2 text-xs">
           {answer.steps.map((s, i) => <li key={i} className="flex items-start gap-2"><span className="w-32 shrink-0 truncate font-mono">{s.by}</span><Verdict verdict={s.verdict} /><span className="min-w-0 flex-1 break-words text-ink-2">{s.reason}</span></li>)}

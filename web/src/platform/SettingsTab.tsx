@@ -36,11 +36,11 @@ function Settings({ all }: { all: Setting[] }) {
             <li key={s.key} className="grid gap-x-6 gap-y-1 border-b border-line px-4 py-2.5 md:grid-cols-[minmax(0,1fr)_minmax(0,1fr)]">
               <div className="min-w-0">
                 <p className="font-mono text-xs font-medium break-all">{s.key}</p>
-                <p className="text-xs text-ink-2">{s.doc}</p>
+                <p className="text-xs text-ink-2">{s.doc}{s.limits ? <span className="text-ink-3"> ({s.limits})</span> : null}</p>
               </div>
               <div className="min-w-0">
                 <p className="flex flex-wrap items-center gap-2"><code className="font-mono text-xs break-all">{said(s.value)}</code>{s.source === "default" ? null : <Badge tone={tones[s.source] ?? "plain"}>{s.source}</Badge>}</p>
-                <p className="text-xs break-all text-ink-3">{s.source === "default" ? null : <>default {said(s.default)} · </>}{s.env}</p>
+                <p className="text-xs break-all text-ink-3">{s.source === "default" ? null : <>{s.from ? `from ${s.from} · ` : ""}default {said(s.default)} · </>}{s.env}</p>
               </div>
             </li>
           ))}
