@@ -7,6 +7,8 @@ import { browser } from "./browser";
 
 const presets = ["code-assistant", "data-analysis", "fullstack-team", "research-agent"];
 const editor = (page: Page) => page.getByLabel("The configuration as YAML");
+// By its accessible name: the mark of a required field is not part of it.
+const field = (page: Page, name: string) => page.getByRole("textbox", { name, exact: true });
 const unique = `e2e-${Date.now().toString(36)}`;
 
 /** What the YAML says, as it would be exported. */
@@ -51,7 +53,7 @@ describe("the builder", () => {
   it("keeps form and YAML the same, whichever is written in", async () => {
     const { page, complaints } = await b.open("/builder");
     await editor(page).waitFor();
-    await page.getByLabel("Name", { exact: true }).fill("From the form");
+    await field(page, "Name").fill("From the form");
     await editor(page).getByText("name: From the form").waitFor();
     expect(await editor(page).getByText("# 1 CPU").count()).toBe(1);
     await page.getByRole("checkbox", { name: "WebFetch for the agent" }).click();
@@ -78,7 +80,7 @@ describe("the builder", () => {
     await page.keyboard.press("End");
     await page.keyboard.type("\nbroken: [");
     await page.getByText("The YAML can't be read now").waitFor();
-    expect(await page.getByLabel("Name", { exact: true }).isDisabled()).toBe(true);
+    expect(await field(page, "Name").isDisabled()).toBe(true);
     expect(complaints).toEqual([]);
     await page.close();
   });
@@ -101,11 +103,11 @@ describe("the builder", () => {
   it("does not lose what is not saved", async () => {
     const { page, complaints } = await b.open("/builder");
     await editor(page).waitFor();
-    await page.getByLabel("Name", { exact: true }).fill("Not saved");
+    await field(page, "Name").fill("Not saved");
     await page.getByRole("link", { name: "Launch" }).click();
     await page.getByRole("dialog", { name: "Leave without saving?" }).waitFor();
     await page.getByRole("button", { name: "Stay" }).click();
-    expect(await page.getByLabel("Name", { exact: true }).inputValue()).toBe("Not saved");
+    expect(await field(page, "Name").inputValue()).toBe("Not saved");
     await page.getByRole("link", { name: "Launch" }).click();
     await page.getByRole("button", { name: "Leave" }).click();
     await page.waitForURL(/\/launch/);
@@ -118,7 +120,7 @@ describe("the builder", () => {
     await editor(page).waitFor();
     await page.getByLabel("File to import").setInputFiles({ name: "a.json", mimeType: "application/json", buffer: Buffer.from('{"id": "from-json", "name": "From JSON", "allowed_tools": ["Read"]}') });
     await editor(page).getByText("id: from-json").waitFor();
-    expect(await page.getByLabel("Name", { exact: true }).inputValue()).toBe("From JSON");
+    expect(await field(page, "Name").inputValue()).toBe("From JSON");
     expect(complaints).toEqual([]);
     await page.close();
   });

@@ -79,7 +79,7 @@ function Item({ icon: Icon, text, hint, value, onSelect }: { icon: LucideIcon; t
   return (
     <Command.Item value={value ?? text} onSelect={onSelect} className={itemLook}>
       <Icon size={15} className="shrink-0" aria-hidden /><span className="min-w-0 flex-1 truncate">{text}</span>
-      {hint ? <kbd className="shrink-0 text-xs opacity-80">{hint}</kbd> : null}
+      {hint ? <kbd className="shrink-0 font-sans text-xs text-ink-2">{hint}</kbd> : null}
     </Command.Item>
   );
 }

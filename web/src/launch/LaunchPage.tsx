@@ -32,7 +32,7 @@ export function LaunchPage() {
       <section aria-labelledby="launch-title" className="min-w-0 flex-1">
         <div className="mb-4 grid grid-cols-[1fr_auto] items-center gap-x-3 gap-y-1">
           <h1 id="launch-title" className="text-xl font-semibold">Launch an agent</h1>
-          <p className="text-sm text-ink-2 max-sm:col-span-2 max-sm:row-start-2">Each one works in a sandbox of its own, within its limits and policies.</p>
+          <p className="text-sm row-start-2 text-ink-2 max-sm:col-span-2">Each one works in a sandbox of its own, within its limits and policies.</p>
           <Link to="/builder" className="col-start-2 row-start-1 inline-flex h-9 items-center sm:row-span-2 gap-1.5 rounded-md border border-line-strong bg-surface px-3 text-sm font-medium hover:bg-sunken"><Blocks size={15} aria-hidden />Build your own</Link>
         </div>
         {configs.error && list.length === 0 ? <Failure error={configs.error} what="configurations" onRetry={() => void configs.refetch()} /> : null}
