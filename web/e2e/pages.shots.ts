@@ -59,7 +59,7 @@ const shots: Shot[] = [
   { name: "builder-policies", path: "/builder?config=code-assistant", prepare: async (page) => { await settled(page); await page.getByRole("button", { name: "Policies", exact: true }).click(); } },
   { name: "builder-agents", path: "/builder?config=fullstack-team", prepare: async (page) => { await settled(page); await page.getByRole("button", { name: "Sub-agents", exact: true }).click(); } },
   { name: "builder-dry-run", path: "/builder?config=code-assistant", prepare: async (page) => { await settled(page); await page.getByRole("button", { name: "Ask the guard" }).click(); await page.getByRole("button", { name: "Ask the guard" }).scrollIntoViewIfNeeded(); } },
-  { name: "builder-error", path: "/builder", prepare: async (page) => { await settled(page); await page.getByLabel("Round trips a turn").fill("5000"); } },
+  { name: "builder-error", path: "/builder", prepare: async (page) => { await settled(page); await page.getByLabel("Round trips a turn").fill("5000"); await page.locator("input[aria-invalid=true]").waitFor(); } },
   { name: "builder-copy", path: "/builder?config=code-assistant", prepare: async (page) => { await settled(page); await page.getByRole("button", { name: "Save as…" }).click(); await page.getByRole("dialog").waitFor(); } },
   { name: "builder-test", path: "/builder", prepare: async (page) => { await settled(page); await page.getByRole("button", { name: "Test" }).click(); await page.getByRole("dialog").waitFor(); } },
   { name: "builder-missing", path: "/builder?config=nothing-here" },

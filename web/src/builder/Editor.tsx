@@ -120,7 +120,7 @@ export function Editor({ origin, text: given, picker }: { origin: Origin; text: 
         {picker}
         <span className="min-w-0 flex-1 truncate text-xs text-ink-3 max-sm:order-last max-sm:basis-full" role="status">{dirty ? "unsaved changes" : origin.kind === "preset" ? "a preset: saving makes your own copy" : origin.kind === "new" ? "new" : "saved"}</span>
         <Button small onClick={() => setAsking("test")}><FlaskConical size={14} aria-hidden />Test</Button>
-        {origin.kind !== "new" && !dirty ? <Button small onClick={() => void navigate({ to: "/launch", search: { config: origin.id } })}><Rocket size={14} aria-hidden />Launch</Button> : null}
+        {origin.kind !== "new" && !dirty ? <Button small className="max-sm:hidden" onClick={() => void navigate({ to: "/launch", search: { config: origin.id } })}><Rocket size={14} aria-hidden />Launch</Button> : null}
         <Button small look="primary" busy={save.isPending} disabled={!value || (!dirty && origin.kind === "own")} onClick={saveNow}><Save size={14} aria-hidden />{preset ? "Save as…" : "Save"}</Button>
         <Menu
           label="More" trigger={<IconButton small label="More"><Ellipsis size={16} /></IconButton>}

@@ -98,7 +98,7 @@ export function PairsField({ legend, hint, pairs, noun, error, onSet, onRename, 
 /** A part of the form with a heading to jump to. */
 export function Section({ id, title, hint, children }: { id: string; title: string; hint?: ReactNode; children: ReactNode }) {
   return (
-    <section id={`part-${id}`} aria-labelledby={`title-${id}`} className="flex scroll-mt-12 flex-col gap-3 border-b border-line px-4 py-5">
+    <section id={`part-${id}`} aria-labelledby={`title-${id}`} className="flex flex-col gap-3 border-b border-line px-4 py-5">
       <div>
         <h2 id={`title-${id}`} className="font-semibold">{title}</h2>
         {hint ? <p className="text-xs text-ink-3">{hint}</p> : null}
