@@ -161,8 +161,8 @@ export function Editor({ origin, text: given, picker }: { origin: Origin; text: 
         {remove.error ? <ProblemNotice error={remove.error} className="mb-3" /> : null}
         <div className="flex justify-end gap-2"><Button onClick={() => setAsking(null)}>Keep</Button><Button look="danger" busy={remove.isPending} onClick={() => remove.mutate()}>Delete</Button></div>
       </Dialog>
-      <Dialog open={asking === "test"} onClose={() => setAsking(null)} title="Test chat" hint="An agent with this configuration, for as long as this is open." wide>
-        {asking === "test" ? <div className="-m-4 h-[60dvh]"><TestChat value={value} text={draft.text} /></div> : null}
+      <Dialog open={asking === "test"} onClose={() => setAsking(null)} title="Test chat" hint="An agent with this configuration, for as long as this is open." drawer>
+        {asking === "test" ? <div className="-m-4 h-[60dvh] sm:h-[calc(100%+2rem)]"><TestChat value={value} text={draft.text} /></div> : null}
       </Dialog>
       <Dialog open={blocker.status === "blocked"} onClose={() => blocker.reset?.()} title="Leave without saving?" hint="What you changed here is lost.">
         <div className="flex justify-end gap-2"><Button onClick={() => blocker.reset?.()}>Stay</Button><Button look="danger" onClick={() => blocker.proceed?.()}>Leave</Button></div>

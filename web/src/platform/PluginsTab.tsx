@@ -32,7 +32,7 @@ function PluginCard({ plugin: p }: { plugin: PluginDetails }) {
     <Card title={p.name} badge={<><Badge>{p.kind}</Badge><Badge tone={tones[p.state] ?? "plain"}>{p.state}</Badge>{p.version ? <span className="text-xs font-normal text-ink-3">{p.version}</span> : null}</>}>
       {p.last_error ? <Notice tone="warn" className="mb-2">{p.last_error}</Notice> : null}
       <dl>
-        <Fact name="Running for">{Number.isNaN(started) ? p.state === "stopped" ? "it starts at its first use" : "—" : <>{duration(Math.max(0, now - started))} <span className="text-ink-3">(process {p.pid ?? "—"})</span></>}</Fact>
+        <Fact name="Running for">{Number.isNaN(started) ? p.state === "stopped" ? "not yet: it starts at its first use" : "—" : <>{duration(Math.max(0, now - started))} <span className="text-ink-3">(process {p.pid ?? "—"})</span></>}</Fact>
         <Fact name="Restarts">{p.restarts ?? 0}</Fact>
         <Fact name="Can">{p.capabilities?.join(", ") || "nothing beyond its kind"}</Fact>
         {options.length > 0 ? options.map(([name, value]) => <Fact key={name} name={name}><code className="font-mono text-xs">{said(value)}</code>{p.options_schema?.properties?.[name]?.description ? <span className="block text-xs text-ink-3">{p.options_schema.properties[name].description}</span> : null}</Fact>) : <Fact name="Options">none are set</Fact>}

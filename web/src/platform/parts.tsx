@@ -6,7 +6,7 @@ import { Skeleton } from "@/ui/skeleton";
 export function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
     <div className="flex flex-wrap gap-x-4 gap-y-0.5 border-b border-line py-1.5 text-sm last:border-0">
-      <dt className="w-40 shrink-0 text-ink-3">{name}</dt><dd className="min-w-0 flex-1 break-words">{children}</dd>
+      <dt className="w-28 shrink-0 sm:w-40 text-ink-3">{name}</dt><dd className="min-w-0 flex-1 break-words">{children}</dd>
     </div>
   );
 }
