@@ -14,6 +14,8 @@ const browser = (name: string) => ({
 export default mergeConfig(
   vite,
   defineConfig({
+    // The builder's tests read ../presets.
+    server: { fs: { allow: [".."] } },
     test: {
       projects: [
         { extends: true, test: { name: "unit", include: ["src/**/*.test.{ts,tsx}"], environment: "jsdom" } },

@@ -3,13 +3,16 @@ export class Problem extends Error {
   readonly status: number;
   readonly detail: string;
   readonly errors: { message?: string; location?: string; value?: unknown }[];
+  /** Seconds after which the host asks to try again; undefined when it does not ask. */
+  readonly retryAfter: number | undefined;
 
-  constructor(status: number, detail: string, errors: Problem["errors"] = []) {
+  constructor(status: number, detail: string, errors: Problem["errors"] = [], retryAfter?: number) {
     super(errors.length ? `${detail}: ${errors.map((e) => [e.location, e.message].filter(Boolean).join(": ")).join("; ")}` : detail);
     this.name = "Problem";
     this.status = status;
     this.detail = detail;
     this.errors = errors;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -19,7 +22,8 @@ interface Body { title?: string; detail?: string; status?: number; errors?: Prob
 export async function problemOf(response: Response): Promise<Problem> {
   let body: Body = {};
   try { body = (await response.json()) as Body; } catch { /* no problem+json: the status must do */ }
-  return new Problem(response.status, body.detail ?? body.title ?? `The host answered ${response.status}`, body.errors ?? []);
+  const after = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+  return new Problem(response.status, body.detail ?? body.title ?? `The host answered ${response.status}`, body.errors ?? [], Number.isNaN(after) ? undefined : after);
 }
 
 export function asProblem(error: unknown): Problem {

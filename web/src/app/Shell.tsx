@@ -1,6 +1,7 @@
 import { Link, Outlet } from "@tanstack/react-router";
 import { Blocks, List, Rocket, ServerCog, type LucideIcon } from "lucide-react";
 import { Suspense } from "react";
+import { Commands } from "./Commands";
 import { HostBanner } from "./HostBanner";
 import { ThemeMenu } from "./ThemeMenu";
 import { KeyMenu } from "./KeyMenu";
@@ -26,7 +27,7 @@ export function Shell() {
             <Icon size={19} aria-hidden />{title}
           </Link>
         ))}
-        <div className="flex items-center gap-1 max-sm:px-2 sm:mt-auto sm:flex-col"><KeyMenu /><ThemeMenu /></div>
+        <div className="flex items-center gap-1 max-sm:px-2 sm:mt-auto sm:flex-col"><Commands /><KeyMenu /><ThemeMenu /></div>
       </nav>
       <div className="flex min-h-0 min-w-0 flex-1 flex-col">
         <HostBanner />

@@ -2,6 +2,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirec
 import { Shell } from "./Shell";
 import { NotFound } from "./NotFound";
 import { Crash } from "./Crash";
+import { readSessionsSearch } from "@/sessions/search";
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound, errorComponent: Crash });
 
@@ -15,6 +16,7 @@ const launch = createRoute({
 });
 const sessions = createRoute({
   getParentRoute: () => root, path: "/sessions", component: lazyRouteComponent(() => import("@/sessions/SessionsPage"), "SessionsPage"),
+  validateSearch: readSessionsSearch,
 });
 const session = createRoute({
   getParentRoute: () => root, path: "/sessions/$sessionId", component: lazyRouteComponent(() => import("@/session/SessionPage"), "SessionPage"),

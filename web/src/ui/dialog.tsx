@@ -12,19 +12,29 @@ export interface DialogProps {
   hint?: ReactNode;
   children: ReactNode;
   wide?: boolean;
+  /** Stands at the right edge, as high as the page, and leaves the rest to be seen. On a phone it comes from below like any other. */
+  drawer?: boolean;
 }
 
 /** A modal dialog: focus stays in it, Esc closes it, focus goes back afterwards. */
-export function Dialog({ open, onClose, title, hint, children, wide = false }: DialogProps) {
+export function Dialog({ open, onClose, title, hint, children, wide = false, drawer = false }: DialogProps) {
   return (
     <Base.Root open={open} onOpenChange={(next) => { if (!next) onClose(); }}>
       <Base.Portal>
         <Base.Overlay className="fixed inset-0 z-40 bg-black/45" />
         <Base.Content
           {...(hint ? {} : { "aria-describedby": undefined })}
+          // The first thing to use, and not the button that closes it.
+          onOpenAutoFocus={(e) => {
+            const first = (e.currentTarget as HTMLElement | null)?.querySelector<HTMLElement>("[data-body] :is(input, textarea, select, button):not(:disabled)");
+            if (!first) return;
+            e.preventDefault();
+            first.focus();
+          }}
           className={cx(
             "fixed z-40 flex flex-col border border-line bg-raised shadow-2xl outline-none",
-            "inset-x-0 bottom-0 max-h-[92dvh] rounded-t-xl sm:inset-auto sm:top-1/2 sm:left-1/2 sm:max-h-[85dvh] sm:-translate-x-1/2 sm:-translate-y-1/2 sm:rounded-xl",
+            "inset-x-0 bottom-0 max-h-[92dvh] rounded-t-xl",
+            drawer ? "sm:inset-y-0 sm:right-0 sm:left-auto sm:max-h-none sm:rounded-none" : "sm:inset-auto sm:top-1/2 sm:left-1/2 sm:max-h-[85dvh] sm:-translate-x-1/2 sm:-translate-y-1/2 sm:rounded-xl",
             wide ? "sm:w-[min(60rem,94vw)]" : "sm:w-[min(32rem,94vw)]",
           )}
         >
@@ -35,7 +45,7 @@ export function Dialog({ open, onClose, title, hint, children, wide = false }: D
             </div>
             <Base.Close asChild><IconButton label="Close" small><X size={16} /></IconButton></Base.Close>
           </header>
-          <div className="min-h-0 flex-1 overflow-auto p-4">{children}</div>
+          <div data-body className="min-h-0 flex-1 overflow-auto p-4">{children}</div>
         </Base.Content>
       </Base.Portal>
     </Base.Root>
