@@ -34,7 +34,7 @@ export function Button({ look = "plain", small = false, busy = false, className,
 export function IconButton({ label, children, className, small = false, ...rest }: Omit<ButtonProps, "children"> & { label: string; children: ReactNode }) {
   return (
     <Tip text={label}>
-      <Button look="quiet" small={small} aria-label={label} className={cx(small ? "w-7 px-0" : "w-9 px-0", className)} {...rest}>{children}</Button>
+      <Button look="quiet" small={small} aria-label={label} className={cx(small ? "w-7 px-0!" : "w-9 px-0!", className)} {...rest}>{children}</Button>
     </Tip>
   );
 }

@@ -1,5 +1,5 @@
-import type { LucideIcon } from "lucide-react";
-import type { ComponentType, LazyExoticComponent } from "react";
+import { FileText, FolderTree, type LucideIcon } from "lucide-react";
+import { lazy, type ComponentType, type LazyExoticComponent } from "react";
 
 /** A side panel of a session. */
 export interface Panel {
@@ -10,4 +10,7 @@ export interface Panel {
 }
 
 /** The side panels, in the order of their tabs. */
-export const panels: Panel[] = [];
+export const panels: Panel[] = [
+  { id: "files", title: "Files", icon: FolderTree, component: lazy(() => import("./files/FilesPanel")) },
+  { id: "viewer", title: "Viewer", icon: FileText, component: lazy(() => import("./viewer/ViewerPanel")) },
+];
