@@ -1,4 +1,4 @@
-import { FileText, FolderTree, type LucideIcon } from "lucide-react";
+import { FileDiff, FileText, FolderTree, Gauge, Info, ScrollText, SquareTerminal, type LucideIcon } from "lucide-react";
 import { lazy, type ComponentType, type LazyExoticComponent } from "react";
 
 /** A side panel of a session. */
@@ -13,4 +13,9 @@ export interface Panel {
 export const panels: Panel[] = [
   { id: "files", title: "Files", icon: FolderTree, component: lazy(() => import("./files/FilesPanel")) },
   { id: "viewer", title: "Viewer", icon: FileText, component: lazy(() => import("./viewer/ViewerPanel")) },
+  { id: "changes", title: "Changes", icon: FileDiff, component: lazy(() => import("./changes/ChangesPanel")) },
+  { id: "resources", title: "Resources", icon: Gauge, component: lazy(() => import("./resources/ResourcesPanel")) },
+  { id: "terminal", title: "Terminal", icon: SquareTerminal, component: lazy(() => import("./terminal/TerminalPanel")) },
+  { id: "logs", title: "Logs", icon: ScrollText, component: lazy(() => import("./logs/LogsPanel")) },
+  { id: "details", title: "Details", icon: Info, component: lazy(() => import("./details/DetailsPanel")) },
 ];

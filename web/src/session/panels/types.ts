@@ -38,11 +38,11 @@ export interface Written { path: string; size_bytes: number; etag: string; modif
 
 export type ChangeStatus = "added" | "modified" | "deleted";
 
-export interface Change { path: string; status: ChangeStatus; size_bytes: number; additions?: number; deletions?: number; binary: boolean }
+export interface Change { path: string; path_bytes?: string; status: ChangeStatus; size_bytes: number; additions?: number; deletions?: number; binary: boolean }
 
 export interface Changes { since: string; changes: Change[] | null; total: number; truncated: boolean }
 
-export interface FileChange { path: string; status: ChangeStatus; before: string | null; after: string | null; binary: boolean; truncated: boolean }
+export interface FileChange { path: string; status: ChangeStatus | "unchanged"; before: string | null; after: string | null; binary: boolean; truncated: boolean }
 
 /** One measurement of GET /api/agents/{id}/resources. A limit of 0 is none. */
 export interface Resources {
@@ -86,6 +86,5 @@ export interface Session {
   usage?: Record<string, unknown>;
   limits?: Record<string, unknown>;
   policies?: { name: string; digest: string; params?: unknown }[] | null;
-  plugins?: { name: string; kind?: string; version?: string }[] | null;
   config?: Record<string, unknown>;
 }

@@ -1,7 +1,8 @@
 import { unifiedMergeView } from "@codemirror/merge";
 import { Text } from "@codemirror/state";
 import { useEffect, useEffectEvent, useRef } from "react";
-import { code, lineEnding } from "./editor";
+import { code } from "./editor";
+import { lineEnding } from "./ending";
 
 export interface DiffViewProps { before: string; after: string; name: string; label: string; wrap: boolean }
 

@@ -7,6 +7,7 @@ import {
   drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers, rectangularSelection,
 } from "@codemirror/view";
 import { tags as t } from "@lezer/highlight";
+import { lineEnding } from "./ending";
 
 // Everything in role colours, so that light and dark need one theme.
 const theme = EditorView.theme({
@@ -69,12 +70,6 @@ export function languageOf(name: string, hint?: string): LanguageDescription | n
   if (byName || !hint) return byName;
   const wanted = aliases[hint] ?? hint;
   return wanted ? LanguageDescription.matchLanguageName(languages, wanted, true) : null;
-}
-
-/** A text is kept byte for byte: CR is a line's end only when all lines have it. */
-export function lineEnding(text: string): "\r\n" | "\n" {
-  const lf = text.split("\n").length - 1;
-  return lf > 0 && text.split("\r\n").length - 1 === lf ? "\r\n" : "\n";
 }
 
 export interface CodeOptions {

@@ -19,7 +19,7 @@ export default function TableView({ text, truncated }: { text: string; truncated
     const most = data.reduce((n, r) => Math.max(n, r.length), 0);
     const n = Math.min(maxColumns, most);
     // The widths come from the first rows, so that nothing moves while scrolling.
-    const width = Array.from({ length: n }, (_, c) => Math.min(40, Math.max(6, ...data.slice(0, 200).map((r) => (r[c] ?? "").length + 2))));
+    const width = Array.from({ length: n }, (_, c) => Math.min(40, Math.max(6, ...data.slice(0, 200).map((r) => (r[c] ?? "").length + 4))));
     return { head: data[0] ?? [], body: data.slice(1), columns: width, wide: most > maxColumns ? most : 0 };
   }, [text, truncated]);
   const virtual = useRows(scroller, body.length, height);
