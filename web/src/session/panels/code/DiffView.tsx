@@ -14,7 +14,7 @@ export default function DiffView({ before, after, name, label, wrap }: DiffViewP
     extra: unifiedMergeView({
       // Each by its own line ends: a file that only changed those is told so by who shows it, and not as all red and green.
       original: Text.of(before.split(lineEnding(before))),
-      mergeControls: false, gutter: true, highlightChanges: true, collapseUnchanged: { margin: 3, minSize: 6 },
+      mergeControls: false, gutter: true, highlightChanges: before !== "" && after !== "", collapseUnchanged: { margin: 3, minSize: 6 },
       // Bounded: a rewritten file of megabytes must not freeze the page.
       diffConfig: { scanLimit: 500, timeout: 300 },
     }),

@@ -77,7 +77,7 @@ function Lines({ lines, wrap, following, onFollow }: { lines: readonly Line[]; w
           return (
             <div
               key={key} data-index={index} ref={virtual.measure} style={{ transform: `translateY(${start}px)` }}
-              className={cx("absolute top-0 left-0 flex min-h-5 min-w-full gap-2 px-3 leading-5 hover:bg-sunken", wrap ? "w-full" : "w-max whitespace-pre", !known && line.stream === "stderr" && "text-warn")}
+              className={cx("absolute top-0 left-0 flex min-h-5 min-w-full gap-2 px-3 leading-5 hover:bg-sunken", wrap ? "w-full" : "w-max whitespace-pre")}
             >
               {line.time ? <time dateTime={line.time} className="shrink-0 text-ink-3">{new Date(line.time).toLocaleTimeString([], { hour12: false })}</time> : null}
               {known ? (

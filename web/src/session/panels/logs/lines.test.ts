@@ -17,6 +17,8 @@ describe("log lines", () => {
   });
   it("are read when they are structured, and left alone when not", () => {
     expect(structured('{"level":"warn","time":"x","msg":"slow","n":3,"who":"me"}')).toEqual({ level: "warn", message: "slow", rest: "n=3 who=me" });
+    expect(structured('info\ta shell ended\t{"code": 0}')).toEqual({ level: "info", message: "a shell ended", rest: '{"code": 0}' });
+    expect(structured("2026-11-24T23:40:00.1Z WARN slow")).toEqual({ level: "warn", message: "slow", rest: "" });
     expect(structured("{not json")).toBeUndefined();
     expect(structured('{"level":"warn"}')).toBeUndefined();
     expect(structured("plain")).toBeUndefined();

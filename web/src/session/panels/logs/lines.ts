@@ -52,8 +52,13 @@ export function useLogs(sessionId: string) {
 /** A line as it is copied and saved. */
 export function lineText(l: LogLine): string { return [l.time, l.stream === "stderr" ? "stderr" : "", l.text].filter(Boolean).join(" "); }
 
-/** A structured line (JSON of the host's own servers) in parts: its level, its message and the rest; undefined for any other text. */
+// A line for people as zap writes it: perhaps a time, a level, the message, perhaps its fields as JSON.
+const console = /^(?:\S*\d:\S*\s+)?(debug|info|warn|error|fatal)\s+([^{]*?)\s*(\{.*\})?$/i;
+
+/** A line of a server in parts: its level, its message and the rest; undefined for any other text. */
 export function structured(text: string): { level: string; message: string; rest: string } | undefined {
+  const said = console.exec(text);
+  if (said?.[1]) return { level: said[1].toLowerCase(), message: (said[2] ?? "").replaceAll("\t", " "), rest: said[3] ?? "" };
   if (!text.startsWith("{")) return undefined;
   try {
     const { level, msg, ...rest } = JSON.parse(text) as Record<string, unknown>;

@@ -28,7 +28,8 @@ export default function Chart({ times, values, limit, format }: ChartProps) {
     const axis = { stroke: color("--ink-3"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const made = new UPlot({
       width: parent.clientWidth, height: 130, cursor: { y: false, drag: { x: false, y: false } }, legend: { show: false }, padding: [8, 8, 0, 0],
-      scales: { y: { range: (_u, _min, max) => [0, Math.max(max * 1.1, 1e-9)] } },
+      // Never less than two minutes wide, so that the first measurements don't stretch over all of it.
+      scales: { x: { range: (_u, min, max) => { const end = Number.isFinite(max) && max > 0 ? max : Date.now() / 1000; return [Math.min(min || end, end - 120), end]; } }, y: { range: (_u, _min, max) => [0, Math.max(max * 1.1, 1e-9)] } },
       axes: [{ ...axis, size: 24, space: 70 }, { ...axis, size: 62, space: 34, values: (_u, ticks) => ticks.map((v) => shown.current(v)) }],
       series: [
         {},
