@@ -146,7 +146,7 @@ export function FileTree(props: FileTreeProps) {
             <div
               key={key} id={`${id}-${index}`} data-index={index} role="treeitem" tabIndex={-1} aria-level={row.level} aria-posinset={row.place} aria-setsize={row.siblings}
               aria-selected={selected.has(key)} {...(row.open === undefined ? {} : { "aria-expanded": row.open })}
-              aria-label={[visible(node.name), letter?.[2], unsaved.has(key) ? "unsaved changes" : ""].filter(Boolean).join(", ")} title={visible(node.path)}
+              title={visible(node.path)}
               className={cx(
                 "absolute inset-x-0 top-0 flex cursor-pointer items-center gap-1.5 pr-1 text-sm hover:bg-sunken",
                 selected.has(key) && "bg-accent-soft hover:bg-accent-soft", index === at && "group-focus-visible:ring-2 group-focus-visible:ring-accent group-focus-visible:ring-inset",
@@ -160,6 +160,7 @@ export function FileTree(props: FileTreeProps) {
                 <Name text={node.name} />
                 {node.type === "symlink" ? <span className="text-ink-3"> → <Name text={node.target ?? ""} /></span> : null}
               </span>
+              <span className="sr-only">{letter ? `, ${letter[2]}` : ""}{unsaved.has(key) ? ", unsaved changes" : ""}{node.type === "file" ? ", " : ""}</span>
               {unsaved.has(key) ? <Pencil size={12} className="shrink-0 text-accent-ink" aria-hidden /> : null}
               {letter ? <span className={cx("w-3 shrink-0 text-center font-mono text-xs font-semibold", letter[1])} aria-hidden>{letter[0]}</span> : null}
               {mark === "inside" ? <span className="mx-0.5 size-1.5 shrink-0 rounded-full bg-warn" aria-hidden /> : null}
