@@ -17,7 +17,7 @@ export function useConfigs() {
     queryKey: ["configs"], staleTime: 30_000,
     queryFn: async ({ signal }) => {
       const list: Summary[] = (await api.GET("/api/configs/", { signal })).data?.configs ?? [];
-      return list.toSorted((a, b) => Number(a.custom ?? false) - Number(b.custom ?? false) || a.name.localeCompare(b.name));
+      return list.toSorted((a, b) => Number(a.custom) - Number(b.custom) || a.name.localeCompare(b.name));
     },
   });
 }
@@ -25,8 +25,9 @@ export function useConfigs() {
 export const configQuery = (id: string) => queryOptions({
   queryKey: ["config", id], staleTime: 30_000,
   queryFn: async ({ signal }): Promise<Config> => {
-    const { data } = await api.GET("/api/configs/{config_id}", { params: { path: { config_id: id } }, signal });
-    if (!data) throw new Problem(404, `There is no configuration ${id}`);
+    const { data } = await api.GET("/api/configs/{config_id}", { params: { path: { config_id: id } }, headers: { Accept: "application/json" }, signal });
+    // The route has YAML, too, for those who ask for it.
+    if (!data || typeof data === "string") throw new Problem(404, `There is no configuration ${id}`);
     return data;
   },
 });

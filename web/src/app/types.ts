@@ -8,7 +8,7 @@ import type { components } from "@/api/schema";
 export type Health = components["schemas"]["Health"];
 export type Pool = components["schemas"]["PoolHealth"];
 export type Config = components["schemas"]["Config"];
-export type Summary = components["schemas"]["Summary"] & { custom?: boolean };
+export type Summary = components["schemas"]["Summary"];
 export type McpServer = components["schemas"]["MCPServer"];
 export type SubAgent = components["schemas"]["SubAgent"];
 export type Launched = components["schemas"]["Launched"];
@@ -16,16 +16,7 @@ export type LaunchRequest = components["schemas"]["LaunchRequest"];
 export type LaunchProgress = components["schemas"]["LaunchProgress"];
 export type AgentEvent = components["schemas"]["Event"];
 
-export type Session = components["schemas"]["Session"] & {
-  /** First line of the first message. */
-  title?: string;
-  last_line?: string;
-  /** Open approvals. */
-  waiting?: number;
-  turns?: number;
-  turn_running?: boolean;
-  idle_expires_at?: string;
-};
+export type Session = components["schemas"]["Session"];
 
 export interface Provider {
   name: string;

@@ -5,7 +5,7 @@ import { readSessionsSearch } from "./search";
 
 const session = (id: string, more: Partial<Session> = {}): Session => ({
   session_id: id, agent_id: `agent-${id}`, config_id: "code-assistant", name: "Code Assistant", status: "running", activity: "idle", provider: "local",
-  created_at: "2026-01-01T00:00:00Z", last_active: "2026-01-01T00:00:00Z", turn: 1, cost_usd: 0,
+  created_at: "2026-01-01T00:00:00Z", last_active: "2026-01-01T00:00:00Z", turn: 1, turns: 1, turn_running: false, waiting: 0, cost_usd: 0,
   usage: { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 }, ...more,
 });
 const ids = (list: Session[]) => list.map((s) => s.session_id);

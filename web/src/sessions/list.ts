@@ -5,7 +5,7 @@ import type { Filter, SessionsSearch, Sort } from "./search";
 /** What a session is doing, in one word: its status, and while it runs its activity. */
 export type State = "waiting" | "working" | "idle" | "asleep" | "failed" | "starting" | "stopping";
 
-export function stateOf(s: Session): State { return s.status === "running" ? ((s.waiting ?? 0) > 0 ? "waiting" : s.activity) : s.status; }
+export function stateOf(s: Session): State { return s.status === "running" ? (s.waiting > 0 ? "waiting" : s.activity) : s.status; }
 
 export const stateTones: Record<State, Tone> = {
   waiting: "warn", working: "accent", idle: "good", asleep: "plain", failed: "bad", starting: "accent", stopping: "plain",

@@ -1,1 +1,0 @@
-import{t as e}from"./index-uhu6vjx1.js";var t=e();function n(){return(0,t.jsx)(`h1`,{className:`p-4 text-xl font-semibold`,children:`Launch`})}export{n as LaunchPage};

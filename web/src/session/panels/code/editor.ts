@@ -1,0 +1,135 @@
+import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { bracketMatching, foldGutter, foldKeymap, HighlightStyle, indentOnInput, LanguageDescription, syntaxHighlighting } from "@codemirror/language";
+import { languages } from "@codemirror/language-data";
+import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
+import { Compartment, EditorState, type Extension } from "@codemirror/state";
+import {
+  drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers, rectangularSelection,
+} from "@codemirror/view";
+import { tags as t } from "@lezer/highlight";
+import { lineEnding } from "./ending";
+
+// Everything in role colours, so that light and dark need one theme.
+const theme = EditorView.theme({
+  "&": { height: "100%", backgroundColor: "var(--surface)", color: "var(--ink)", fontSize: "13px" },
+  "&.cm-focused": { outline: "none" },
+  ".cm-scroller": { fontFamily: "var(--font-mono)", lineHeight: "1.5" },
+  ".cm-content": { caretColor: "var(--accent)" },
+  ".cm-cursor, .cm-dropCursor": { borderLeftColor: "var(--accent)" },
+  ".cm-gutters": { backgroundColor: "var(--surface)", color: "var(--ink-3)", borderRight: "1px solid var(--line)" },
+  ".cm-activeLine": { backgroundColor: "color-mix(in srgb, var(--sunken) 60%, transparent)" },
+  ".cm-activeLineGutter": { backgroundColor: "var(--sunken)", color: "var(--ink-2)" },
+  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "var(--accent-soft)" },
+  ".cm-selectionMatch": { backgroundColor: "var(--accent-soft)" },
+  ".cm-searchMatch": { backgroundColor: "var(--warn-soft)", outline: "1px solid var(--warn)" },
+  ".cm-searchMatch.cm-searchMatch-selected": { backgroundColor: "var(--accent-soft)", outline: "1px solid var(--accent)" },
+  ".cm-matchingBracket, &.cm-focused .cm-matchingBracket": { backgroundColor: "var(--accent-soft)", outline: "1px solid var(--line-strong)" },
+  ".cm-foldPlaceholder": { backgroundColor: "var(--sunken)", borderColor: "var(--line)", color: "var(--ink-2)" },
+  ".cm-specialChar": { color: "var(--bad)" },
+  ".cm-panels": { backgroundColor: "var(--raised)", color: "var(--ink)", borderColor: "var(--line)" },
+  ".cm-panels.cm-panels-top": { borderBottom: "1px solid var(--line)" },
+  ".cm-panel.cm-search": { fontSize: "12px", padding: "6px 8px" },
+  ".cm-panel.cm-search label": { fontSize: "12px" },
+  ".cm-textfield": { backgroundColor: "var(--surface)", border: "1px solid var(--line-strong)", borderRadius: "4px", color: "var(--ink)" },
+  ".cm-button": { backgroundImage: "none", backgroundColor: "var(--sunken)", border: "1px solid var(--line-strong)", borderRadius: "4px", color: "var(--ink)" },
+  ".cm-panel.cm-search [name=close]": { color: "var(--ink-2)" },
+  "&.cm-merge-b .cm-changedLine, .cm-changedLine, .cm-inlineChangedLine": { backgroundColor: "var(--good-soft)" },
+  "&.cm-merge-b .cm-changedText, .cm-changedText": { background: "color-mix(in srgb, var(--good) 22%, transparent)" },
+  ".cm-deletedChunk": { backgroundColor: "var(--bad-soft)", paddingLeft: "6px" },
+  ".cm-deletedChunk .cm-deletedText, .cm-deletedText": { background: "color-mix(in srgb, var(--bad) 22%, transparent)" },
+  ".cm-insertedLine, .cm-deletedLine, .cm-deletedLine del": { textDecoration: "none" },
+  ".cm-changedLineGutter": { backgroundColor: "var(--good)" },
+  ".cm-deletedLineGutter": { backgroundColor: "var(--bad)" },
+  ".cm-collapsedLines": { background: "var(--sunken)", color: "var(--ink-2)", padding: "4px 10px", cursor: "pointer" },
+});
+
+// By class, so that code outside of an editor (Snippet) has the same colours.
+export const highlighting = HighlightStyle.define([
+  { tag: [t.keyword, t.modifier, t.operatorKeyword, t.controlKeyword, t.moduleKeyword], class: "text-accent-ink" },
+  { tag: [t.string, t.special(t.string), t.character, t.regexp], class: "text-good" },
+  { tag: [t.number, t.bool, t.null, t.atom, t.escape, t.unit, t.color], class: "text-warn" },
+  { tag: [t.comment, t.meta, t.documentMeta], class: "text-ink-3 italic" },
+  { tag: [t.typeName, t.className, t.namespace, t.tagName], class: "text-bad" },
+  { tag: [t.definition(t.variableName), t.function(t.variableName), t.definition(t.propertyName), t.labelName], class: "font-semibold" },
+  { tag: [t.propertyName, t.attributeName], class: "text-ink-2" },
+  { tag: t.heading, class: "font-bold text-accent-ink" },
+  { tag: t.link, class: "text-accent-ink underline" },
+  { tag: t.strong, class: "font-bold" },
+  { tag: t.emphasis, class: "italic" },
+  { tag: t.strikethrough, class: "line-through" },
+  { tag: t.inserted, class: "text-good" },
+  { tag: [t.deleted, t.invalid], class: "text-bad" },
+]);
+
+// Names that the host gives (those of Highlight.js) and that CodeMirror knows by another.
+const aliases: Record<string, string> = { bash: "shell", ini: "properties files", xml: "xml", vbnet: "vb.net", x86asm: "gas", plaintext: "", text: "", makefile: "", objectivec: "objective-c", delphi: "pascal", nginx: "nginx" };
+
+/** The language of a file: by its name, else by what the host calls it. */
+export function languageOf(name: string, hint?: string): LanguageDescription | null {
+  const byName = LanguageDescription.matchFilename(languages, name);
+  if (byName || !hint) return byName;
+  const wanted = aliases[hint] ?? hint;
+  return wanted ? LanguageDescription.matchLanguageName(languages, wanted, true) : null;
+}
+
+export interface CodeOptions {
+  parent: HTMLElement;
+  text: string;
+  name: string;
+  hint?: string | undefined;
+  label: string;
+  wrap: boolean;
+  editable: boolean;
+  extra?: Extension;
+  onChange?: (text: string) => void;
+  onSave?: () => void;
+}
+
+export interface Code {
+  view: EditorView;
+  setEditable: (editable: boolean) => void;
+  setWrap: (wrap: boolean) => void;
+  /** Shows another text, where the person was; it is no change of theirs. */
+  setText: (text: string) => void;
+  destroy: () => void;
+}
+
+/** Puts an editor into parent. Its language is loaded when it is known. */
+export function code(o: CodeOptions): Code {
+  const editing = new Compartment(), wrapping = new Compartment(), language = new Compartment();
+  let told = true;
+  const editable = (on: boolean): Extension => on
+    ? [EditorState.readOnly.of(false), EditorView.editable.of(true), history(), indentOnInput(), highlightActiveLine(), highlightActiveLineGutter(), keymap.of([...historyKeymap, indentWithTab])]
+    : [EditorState.readOnly.of(true), EditorView.editable.of(false)];
+  const view = new EditorView({
+    parent: o.parent,
+    state: EditorState.create({
+      doc: o.text,
+      extensions: [
+        EditorState.lineSeparator.of(lineEnding(o.text)), lineNumbers(), foldGutter(), highlightSpecialChars(), drawSelection(), rectangularSelection(), bracketMatching(),
+        highlightSelectionMatches(), search({ top: true }), syntaxHighlighting(highlighting), theme,
+        // Read-only text still takes focus, so that keys scroll and search it.
+        EditorView.contentAttributes.of({ "aria-label": o.label, tabindex: "0" }),
+        keymap.of([{ key: "Mod-s", run: () => { o.onSave?.(); return true; } }, ...defaultKeymap, ...searchKeymap, ...foldKeymap]),
+        EditorView.updateListener.of((u) => { if (u.docChanged && told) o.onChange?.(u.state.sliceDoc()); }),
+        editing.of(editable(o.editable)), wrapping.of(o.wrap ? EditorView.lineWrapping : []), language.of([]), o.extra ?? [],
+      ],
+    }),
+  });
+  let gone = false;
+  void languageOf(o.name, o.hint)?.load().then((l) => { if (!gone) view.dispatch({ effects: language.reconfigure(l) }); });
+  return {
+    view,
+    setEditable: (on) => view.dispatch({ effects: editing.reconfigure(editable(on)) }),
+    setWrap: (on) => view.dispatch({ effects: wrapping.reconfigure(on ? EditorView.lineWrapping : []) }),
+    setText: (text) => {
+      if (view.state.sliceDoc() === text) return;
+      const top = view.scrollDOM.scrollTop;
+      told = false;
+      view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: view.state.toText(text) } });
+      told = true;
+      view.scrollDOM.scrollTop = top;
+    },
+    destroy: () => { gone = true; view.destroy(); },
+  };
+}
