@@ -126,7 +126,10 @@ func (g *globals) preview(ctx context.Context, c *client, id, file string) error
 		}
 	} else {
 		// An image comes as it is; people get it with `files get`.
-		p = workspace.Preview{Type: workspace.TypeImage, Path: inWorkspace(file), MediaType: media, SizeBytes: max(res.ContentLength, 0)}
+		p = workspace.Preview{
+			Type: workspace.TypeImage, Path: inWorkspace(file), MediaType: media, SizeBytes: max(res.ContentLength, 0),
+			ETag: strings.Trim(res.Header.Get("ETag"), `"`),
+		}
 		if raw, err = json.Marshal(p); err != nil {
 			return fmt.Errorf("describing the file: %w", err)
 		}

@@ -56,6 +56,7 @@ func TestFilesShowAFile(t *testing.T) {
 			_, _ = io.WriteString(w, `{"type":"binary","path":"app.bin","media_type":"application/octet-stream","size_bytes":2048}`)
 		case "cat.png":
 			w.Header().Set("Content-Type", "image/png")
+			w.Header().Set("ETag", `"ab12"`)
 			w.Header().Set("Content-Length", "3072")
 			_, _ = w.Write(make([]byte, 3072))
 			return
@@ -89,7 +90,7 @@ func TestFilesShowAFile(t *testing.T) {
 		}
 	}
 	c.run("files", conv, "long").want(t, 0, "begin\n", "only the beginning of 4.8 MiB; get all of it with: agcluster files get "+conv+" long")
-	c.run("files", conv, "cat.png", "--json").want(t, 0, `{"type":"image","path":"cat.png","media_type":"image/png","size_bytes":3072}`, "")
+	c.run("files", conv, "cat.png", "--json").want(t, 0, `{"type":"image","path":"cat.png","media_type":"image/png","size_bytes":3072,"etag":"ab12"}`, "")
 	c.run("files", conv, "dir").want(t, 0, "/workspace/dir\n", "")
 	c.run("files", conv, "none").want(t, 1, "", "not found: none")
 	s := sit(t, c, "files", conv, "src/a b%.go")

@@ -14,7 +14,7 @@ describe("launch", () => {
     await page.getByLabel("First message").fill("w3 list what is there");
     await page.getByRole("button", { name: "Launch and send" }).click();
     await page.waitForURL(/\/sessions\/conv-/);
-    await page.getByText(/Ready in .*(warm|cold) start/).waitFor();
+    await page.getByText(/Ready in .*(warm|cold) start/).first().waitFor();
     const id = page.url().split("/").pop()?.split("?")[0] ?? "";
     const history = await fetch(`${b.url}/api/agents/${id}/messages`, { headers: { Authorization: "Bearer sk-ant-e2e-made-up" } });
     expect(JSON.stringify(await history.json())).toContain("w3 list what is there");

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { Page } from "playwright-core";
 import { beforeAll, describe, it } from "vitest";
 import { browser } from "./browser";
+import { everything, launch as launchAgent } from "./launch";
 import { fakeMCP } from "./mcp";
 
 /*
@@ -67,6 +68,9 @@ const shots: Shot[] = [
   { name: "session", path: (s) => `/sessions/${s.talked}` },
   { name: "session-waiting", path: (s) => `/sessions/${s.waiting}` },
   ...panels.map((panel): Shot => ({ name: `session-${panel}`, path: (s) => `/sessions/${s.talked}?panel=${panel}` })),
+  { name: "session-viewer", path: (s) => `/sessions/${s.talked}?panel=viewer&file=src%2Fhello.py` },
+  { name: "session-notebook", path: (s) => `/sessions/${s.talked}?panel=viewer&file=note.ipynb` },
+  { name: "session-top", path: (s) => `/sessions/${s.talked}`, prepare: (page) => page.getByRole("log").locator("..").evaluate((el) => { el.scrollTo({ top: 0 }); }) },
   { name: "session-missing", path: "/sessions/conv-00000000000000000000000000000000" },
   { name: "not-found", path: "/nowhere" },
 ];
@@ -89,8 +93,8 @@ describe("screenshots", () => {
 
   beforeAll(async () => {
     mkdirSync(folder, { recursive: true });
-    stage.talked = await launch();
-    await post(`/api/agents/${stage.talked}/chat`, { message: "w3 list what is there" });
+    stage.talked = await launchAgent(everything);
+    await post(`/api/agents/${stage.talked}/chat`, { message: "every card please" });
     stage.waiting = await launch();
     const turn = await post(`/api/agents/${stage.waiting}/chat`, { message: "w3 push it to main" }, "text/event-stream");
     await turn.body?.cancel();
@@ -108,7 +112,8 @@ describe("screenshots", () => {
           }, [shot.key ?? key, theme]);
           await page.goto(b.url + (typeof shot.path === "string" ? shot.path : shot.path(stage)));
           await page.getByRole("main").waitFor();
-          await page.waitForLoadState("networkidle");
+          // A session's stream is never idle: what is there after some seconds is what a person would see.
+          await page.waitForLoadState("networkidle", { timeout: 4_000 }).catch(() => undefined);
           await shot.prepare?.(page);
           await page.screenshot({ path: resolve(folder, `${shot.name}-${size.width}-${theme}.png`), animations: "disabled" });
           await page.close();

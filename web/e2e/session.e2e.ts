@@ -26,7 +26,8 @@ async function card(page: Page, name: string | RegExp) {
   const scroller = log(page).locator("..");
   await scroller.evaluate((el) => { el.scrollTo({ top: 0 }); });
   await expect.poll(async () => {
-    if (await it.count() > 0) return true;
+    // In the middle of the view it stays, whatever is measured anew around it.
+    if (await it.count() > 0 && await it.scrollIntoViewIfNeeded({ timeout: 5_000 }).then(() => true, () => false)) return it.isVisible();
     await scroller.evaluate((el) => { el.scrollBy({ top: 500 }); });
     return false;
   }, { timeout: patience }).toBe(true);
