@@ -8,7 +8,7 @@ import (
 )
 
 //go:embed all:dist
-var dist embed.FS //nolint:gochecknoglobals // go:embed works on package variables only
+var dist embed.FS
 
 // Files is the production build: index.html at its root, everything else under the names that index.html uses. It is read-only.
 func Files() (fs.FS, error) { return fs.Sub(dist, "dist") }

@@ -204,7 +204,7 @@ func (m *metering) function(r *reader, params uint32) ([]byte, error) {
 	out := appendU32(nil, groups+1)
 	out = append(out, r.b[start:r.i]...)
 	out = append(out, 1, typeI32)
-	size := uint32(locals) //nolint:gosec // bounded above
+	size := uint32(locals)
 	out = m.tick(out)
 	for r.i < len(r.b) && r.err == nil {
 		at := r.i

@@ -123,7 +123,7 @@ func makeImages(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	for name, pkg := range map[string]string{"test-agent": "../../sdk/plugintest/testagent", "real-agent": "../../../cmd/agcluster-agent"} {
+	for name, pkg := range map[string]string{"test-agent": "../../sdk/plugintest/testdata/agent", "real-agent": "../../../cmd/agcluster-agent"} {
 		build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", filepath.Join(dir, name), pkg)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {

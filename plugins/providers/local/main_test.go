@@ -63,7 +63,7 @@ func runTests(m *testing.M) (int, error) {
 		return 1, err
 	}
 	agentDir = dir
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, agentServerFile), "../../sdk/plugintest/testagent")
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, agentServerFile), "../../sdk/plugintest/testdata/agent")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building the test agent: %w\n%s", err, out)

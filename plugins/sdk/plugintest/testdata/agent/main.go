@@ -1,4 +1,4 @@
-// Command testagent stands in for the agent server in the tests of providers: it listens where it is told, demands the token and runs the
+// Command agent stands in for the agent server in the tests of providers: it listens where it is told, demands the token and runs the
 // commands it is sent. It writes to both standard streams, because a provider's logs have both.
 package main
 
