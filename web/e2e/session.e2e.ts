@@ -83,6 +83,7 @@ describe("a session's page", () => {
     const redacted = await card(page, "Bash: Print a made-up credential");
     await redacted.getByText("Redacted", { exact: true }).waitFor();
     await redacted.getByText("token=[redacted: github-pat]").waitFor();
+    await log(page).locator("..").evaluate((el) => { el.scrollTo({ top: 0 }); });
     await page.getByRole("button", { name: "Jump to latest" }).click();
     await log(page).getByText("Those were all the cards.").waitFor();
     await axe(page);
