@@ -83,10 +83,10 @@ type PIDGauge struct {
 	Limit int64 `json:"limit" doc:"0 is no limit."`
 }
 
-// NetworkGauge counts what went through the sandbox's own interfaces, which are none where the tunnel is the only way out.
+// NetworkGauge counts what went through the host's proxy, the only way out, since the session has this sandbox; model calls are not among it.
 type NetworkGauge struct {
-	RxBytes *int64 `json:"rx_bytes" doc:"null when unknown."`
-	TxBytes *int64 `json:"tx_bytes" doc:"null when unknown."`
+	RxBytes *int64 `json:"rx_bytes" doc:"Into the sandbox; null when unknown."`
+	TxBytes *int64 `json:"tx_bytes" doc:"Out of it; null when unknown."`
 }
 
 // gauges turns a measurement into an answer; before is an earlier one, by which the use of processors is reckoned.

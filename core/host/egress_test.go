@@ -189,6 +189,11 @@ func jobEgressIsTheWatchedWayOut(t *testing.T, on string) {
 			t.Errorf("%s: %s", c.name, x.text())
 		}
 	}
+	var g gauges
+	r.request(http.MethodGet, "/api/agents/"+id+"/resources", nil).into(t, 200, &g)
+	if g.Network.Rx < 500 || g.Network.Tx < 500 || g.Network.Rx > 10<<20 {
+		t.Errorf("what went through the proxy is measured as %+v", g.Network)
+	}
 	// A program that tries and tries is told of once.
 	x := r.turn(id, "run: for i in 1 2 3 4 5; do curl -s "+n.closed.URL+"; done").ended(event.CompleteOK).says("AgCluster: denied: connection to " + addr(n.closed))
 	if v := of[event.Verdict](x.events); len(v) != 1 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/api"
+	"github.com/agcluster/agcluster/core/egress"
 	"github.com/agcluster/agcluster/core/sandbox"
 	"github.com/agcluster/agcluster/plugins/sdk"
 )
@@ -25,6 +26,17 @@ func (o observer) Measure(ctx context.Context, sessionID string, interval time.D
 	client, ok := o.pool.Client(sessionID)
 	if !ok {
 		return api.ErrNoSandbox
+	}
+	passed := fn
+	fn = func(m api.Measurement) error {
+		// The tunnel is the only way to the network, so the proxy knows what a provider can't see.
+		if h, ok := o.pool.Handler(sessionID, agent.TunnelEgress); ok {
+			if e, ok := h.(*egress.Handler); ok {
+				traffic := e.Stats()
+				m.NetworkRxBytes, m.NetworkTxBytes = traffic.In, traffic.Out
+			}
+		}
+		return passed(m)
 	}
 	err := o.pool.Stats(ctx, sessionID, interval, func(s sdk.Stats) error {
 		if s.DiskBytes < 0 {

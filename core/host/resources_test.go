@@ -72,7 +72,11 @@ type gauges struct {
 		Limit   int64 `json:"limit_bytes"`
 		Percent float64
 	}
-	PIDs     struct{ Used, Limit int64 }
+	PIDs    struct{ Used, Limit int64 }
+	Network struct {
+		Rx int64 `json:"rx_bytes"`
+		Tx int64 `json:"tx_bytes"`
+	}
 	OOMKills *int64 `json:"oom_kills"`
 }
 

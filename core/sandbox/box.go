@@ -25,7 +25,9 @@ type Sandbox struct {
 	providerName string
 	provider     sdk.Provider
 	client       *agent.Client
-	limits       map[string]string
+	// handlers are what its tunnel reaches, once it has a session.
+	handlers map[byte]http.Handler
+	limits   map[string]string
 	// transcript is the id that its CLI was started with; empty until one was. start says how that was.
 	transcript string
 	start      session.Start
@@ -81,11 +83,11 @@ func (s *Sandbox) lost(reason string) {
 }
 
 // keepTunnel keeps the tunnel up until the sandbox is closed or lost. The CLI's own retries bridge the gap of a redial.
-func (s *Sandbox) keepTunnel(ctx context.Context, handlers map[byte]http.Handler) {
+func (s *Sandbox) keepTunnel(ctx context.Context) {
 	wait := redialMin
 	for {
 		began := time.Now()
-		err := s.client.Tunnel(ctx, handlers)
+		err := s.client.Tunnel(ctx, s.handlers)
 		if ctx.Err() != nil {
 			return
 		}

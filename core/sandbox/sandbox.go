@@ -272,11 +272,11 @@ func (p *Pool) create(ctx context.Context, spec session.SandboxSpec) (s *Sandbox
 
 // serve binds a sandbox to its session: from here on the pool knows it, and its tunnel is the session's.
 func (p *Pool) serve(s *Sandbox, sessionID string) error {
-	s.sessionID = sessionID
+	s.sessionID, s.handlers = sessionID, p.handlers(sessionID)
 	if !p.add(s) {
 		return errClosed
 	}
-	p.work.Go(func() { s.keepTunnel(s.run, p.handlers(sessionID)) })
+	p.work.Go(func() { s.keepTunnel(s.run) })
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/agcluster/agcluster/core/session"
@@ -24,6 +25,17 @@ func (p *Pool) Stats(ctx context.Context, sessionID string, interval time.Durati
 		return err
 	}
 	return s.stats(ctx, interval, fn)
+}
+
+// Handler returns what serves one kind of a session's tunnel (agent.TunnelGateway, …) since its sandbox became the session's; false without a
+// sandbox.
+func (p *Pool) Handler(sessionID string, kind byte) (http.Handler, bool) {
+	s, err := p.boxOf(sessionID)
+	if err != nil {
+		return nil, false
+	}
+	h, ok := s.handlers[kind]
+	return h, ok
 }
 
 // Logs passes on what the agent server of a session wrote; req.ID is ignored. Its errors are those of Stats, but a sandbox that goes

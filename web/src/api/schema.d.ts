@@ -1474,12 +1474,12 @@ export interface components {
         NetworkGauge: {
             /**
              * Format: int64
-             * @description null when unknown.
+             * @description Into the sandbox; null when unknown.
              */
             rx_bytes: number | null;
             /**
              * Format: int64
-             * @description null when unknown.
+             * @description Out of it; null when unknown.
              */
             tx_bytes: number | null;
         };
