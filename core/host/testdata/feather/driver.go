@@ -102,3 +102,12 @@ func (d *driver) State() string {
 
 // Close implements server.Driver.
 func (d *driver) Close() {}
+
+// Set implements server.Driver.
+func (d *driver) Set(context.Context, agent.Settings) error { return nil }
+
+// Commands implements server.Driver.
+func (d *driver) Commands() []agent.Command { return nil }
+
+// Environment implements server.Driver.
+func (d *driver) Environment(map[string]string) []string { return nil }
