@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -77,13 +78,12 @@ func (g *globals) askKey() (string, error) {
 	answered := make(chan answer, 1)
 	fmt.Fprint(g.err, "Anthropic API key (not shown): ")
 	go func() {
-		b, err := term.ReadPassword(fd)
+		b, err := readTyped(f)
 		answered <- answer{b, err}
 	}()
 	select {
 	case a := <-answered:
 		fmt.Fprintln(g.err)
-		// ReadPassword puts back what it found, which is silent already.
 		if err := errors.Join(a.err, term.Restore(fd, before)); err != nil {
 			return "", fmt.Errorf("no key was given%w", silent{err})
 		}
@@ -95,13 +95,37 @@ func (g *globals) askKey() (string, error) {
 	}
 }
 
-// hush switches a terminal's echo off.
+// readTyped reads a line without its end. It leaves the terminal's settings alone: who has given up waiting for it has put them back, and
+// term.ReadPassword would change them again.
+func readTyped(in io.Reader) ([]byte, error) {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := in.Read(b)
+		switch {
+		case n == 1 && b[0] == '\n', errors.Is(err, io.EOF) && len(line) > 0:
+			return line, nil
+		case err != nil:
+			return nil, err
+		case n == 1 && len(line) == maxKeyLine:
+			return nil, fmt.Errorf("the line has more than %d bytes", maxKeyLine)
+		case n == 1:
+			line = append(line, b[0])
+		}
+	}
+}
+
+// maxKeyLine bounds what is typed for a key, in bytes; a terminal's own limit is the same.
+const maxKeyLine = 4096
+
+// hush switches a terminal's echo off, and has it give whole lines.
 func hush(fd int) error {
 	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return err
 	}
 	t.Lflag &^= unix.ECHO
+	t.Lflag |= unix.ICANON | unix.ISIG
+	t.Iflag |= unix.ICRNL
 	return unix.IoctlSetTermios(fd, unix.TCSETS, t)
 }
 
