@@ -44,11 +44,11 @@ func TestAProviderIsAskedAtMostOnceInAWhile(t *testing.T) {
 		if got := ask(); got != "" {
 			t.Errorf("the last answer holds, got %q", got)
 		}
-		time.Sleep(askAgain)
+		time.Sleep(askAgain) // on the bubble's clock
 		if got := ask(); got != "no docker for ***" || asked != 2 {
 			t.Errorf("got %q after %d", got, asked)
 		}
-		time.Sleep(askAgain)
+		time.Sleep(askAgain) // on the bubble's clock
 		answer = context.DeadlineExceeded
 		if got := ask(); got != "it did not answer within 5s" {
 			t.Errorf("got %q", got)

@@ -25,7 +25,7 @@ func TestASpareWaitsUntilAClaimHasHadItsSay(t *testing.T) {
 		if took := time.Since(began); took != calmAfter || s.neediest() != wanted {
 			t.Errorf("after %s: %v", took, s.neediest())
 		}
-		time.Sleep(calmAfter)
+		time.Sleep(calmAfter) // on the bubble's clock
 		synctest.Wait()
 	})
 }
