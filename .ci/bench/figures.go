@@ -40,6 +40,7 @@ func figures() []figure {
 	download := &run{host, "^BenchmarkDownload$", "5x", 3}
 	export := &run{host, "^BenchmarkExport$", "1x", 3}
 	thirty := &run{host, "^BenchmarkThirty$", "1x", 1}
+	web := &run{host, "^BenchmarkWeb$", "1x", 3}
 	plugin := &run{"./core/plugin", "^BenchmarkCall$", "2000x", 5}
 	verdict := &run{"./core/policy", "^BenchmarkVerdict$", "2000x", 5}
 	return []figure{
@@ -78,6 +79,11 @@ func figures() []figure {
 		{"zip_mb_per_s", "MB/s", 0, higher, export},
 		{"export_size_ratio", "ratio", 0, lower, export},
 		{"export_rss_growth_mib", "MiB", 32, lower, export},
+		{"web_initial_js_kib", "KiB", 250, lower, web},
+		{"web_first_render_ms", "ms", 1000, lower, web},
+		{"web_input_latency_p95_ms", "ms", 100, lower, web},
+		{"web_open_5000_events_ms", "ms", 1000, lower, web},
+		{"web_tree_10k_ms", "ms", 300, lower, web},
 		{"plugin_call_p50_us", "µs", 0, lower, plugin},
 		{"plugin_call_p99_us", "µs", 1000, lower, plugin},
 		{"verdict_p50_us", "µs", 0, lower, verdict},

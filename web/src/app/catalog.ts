@@ -1,6 +1,7 @@
 import { queryOptions, useQueries, useQuery } from "@tanstack/react-query";
 import { api, request } from "@/api/client";
 import { Problem } from "@/api/problem";
+import { queryClient } from "./queries";
 import type { About, Config, Health, LogLine, PluginDetails, PolicyDetails, Provider, Providers, Session, Setting, Summary, Tool } from "./types";
 
 /** A JSON answer of a route that the generated types may not know yet. */
@@ -11,15 +12,22 @@ export async function getJSON<T>(path: string, signal?: AbortSignal): Promise<T>
 /** Whether the host does not have what was asked for. */
 export function isMissing(error: unknown): boolean { return error instanceof Problem && error.status === 404; }
 
+const configsQuery = queryOptions({
+  queryKey: ["configs"], staleTime: 30_000,
+  queryFn: async ({ signal }) => {
+    const list: Summary[] = (await api.GET("/api/configs/", { signal })).data?.configs ?? [];
+    return list.toSorted((a, b) => Number(a.custom) - Number(b.custom) || a.name.localeCompare(b.name));
+  },
+});
+
 /** All configurations, presets first and the users' own after them. */
-export function useConfigs() {
-  return useQuery({
-    queryKey: ["configs"], staleTime: 30_000,
-    queryFn: async ({ signal }) => {
-      const list: Summary[] = (await api.GET("/api/configs/", { signal })).data?.configs ?? [];
-      return list.toSorted((a, b) => Number(a.custom) - Number(b.custom) || a.name.localeCompare(b.name));
-    },
-  });
+export function useConfigs() { return useQuery(configsQuery); }
+
+/** Asks for what the launch page shows while its code is still on the way. Whether it comes, the page itself will see. */
+export function preloadConfigs() {
+  const seen = () => undefined;
+  queryClient.query(configsQuery).catch(seen);
+  queryClient.query(providersQuery).catch(seen);
 }
 
 export const configQuery = (id: string) => queryOptions({
@@ -51,21 +59,21 @@ export function providersOf(health: Health): Provider[] {
   }));
 }
 
-export function useProviders() {
-  return useQuery({
-    queryKey: ["providers"], staleTime: 10_000,
-    queryFn: async ({ signal }): Promise<Providers> => {
-      try {
-        return await getJSON<Providers>("/api/providers", signal);
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-        const health = (await api.GET("/health", { signal })).data;
-        const providers = health ? providersOf(health) : [];
-        return { providers, total: providers.length, ...(health ? { pool: health.pool } : {}) };
-      }
-    },
-  });
-}
+const providersQuery = queryOptions({
+  queryKey: ["providers"], staleTime: 10_000,
+  queryFn: async ({ signal }): Promise<Providers> => {
+    try {
+      return await getJSON<Providers>("/api/providers", signal);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      const health = (await api.GET("/health", { signal })).data;
+      const providers = health ? providersOf(health) : [];
+      return { providers, total: providers.length, ...(health ? { pool: health.pool } : {}) };
+    }
+  },
+});
+
+export function useProviders() { return useQuery(providersQuery); }
 
 export function usePolicies() {
   return useQuery({ queryKey: ["policies"], staleTime: 10_000, queryFn: async ({ signal }) => (await getJSON<{ policies: PolicyDetails[] | null }>("/api/policies", signal)).policies ?? [] });

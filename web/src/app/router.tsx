@@ -3,6 +3,7 @@ import { Shell } from "./Shell";
 import { NotFound } from "./NotFound";
 import { Crash } from "./Crash";
 import { readSessionsSearch } from "@/sessions/search";
+import { preloadConfigs } from "./catalog";
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound, errorComponent: Crash });
 
@@ -11,7 +12,7 @@ const home = createRoute({
   beforeLoad: () => { throw redirect({ to: "/launch" }); },
 });
 const launch = createRoute({
-  getParentRoute: () => root, path: "/launch", component: lazyRouteComponent(() => import("@/launch/LaunchPage"), "LaunchPage"),
+  getParentRoute: () => root, path: "/launch", loader: preloadConfigs, component: lazyRouteComponent(() => import("@/launch/LaunchPage"), "LaunchPage"),
   validateSearch: (search: Record<string, unknown>): { config?: string } => (typeof search.config === "string" ? { config: search.config } : {}),
 });
 const sessions = createRoute({

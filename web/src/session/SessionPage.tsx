@@ -1,7 +1,7 @@
 import { useParams } from "@tanstack/react-router";
 import { Link } from "@tanstack/react-router";
 import { KeyRound, SearchX } from "lucide-react";
-import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { useDeferredValue, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { Group, Panel, Separator } from "react-resizable-panels";
 import { KeyDialog } from "@/app/KeyDialog";
 import { useKey } from "@/app/key";
@@ -106,9 +106,11 @@ function Chat({ sessionId }: { sessionId: string }) {
 function Footer({ sessionId }: { sessionId: string }) {
   const { box, state, turns } = useOutbox(sessionId);
   const ended = useSession(sessionId, (s) => s.connection.state === "ended");
+  // The message gives way to its row in the conversation, which is drawn a little later than it is known.
+  const drawn = useDeferredValue(turns.turn);
   const last = useSession(sessionId, (s) => s.rows.findLast((r) => r.kind === "user"));
   if (ended) return <Notice tone="warn">This session was stopped. What it did can be read here until the page is closed.</Notice>;
-  if (state.sending && state.sending.turn >= turns.turn) return <UserText content={state.sending.text} pending />;
+  if (state.sending && state.sending.turn >= drawn) return <UserText content={state.sending.text} pending />;
   const retry = !turns.running && last?.kind === "user" && (turns.lastComplete === "failed" || turns.lastComplete === "interrupted");
   return retry ? <div><Button small onClick={() => box.submit(last.content, turns)}>Try the last message again</Button></div> : null;
 }

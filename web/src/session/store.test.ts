@@ -48,6 +48,29 @@ describe("the store of a session", () => {
     expect(renders).toBe(1);
   });
 
+  it("brings the next rows when the last ones are drawn, and waits for nobody who is gone", () => {
+    const { store, to } = open();
+    vi.advanceTimersByTime(100);
+    const leave = store.draws();
+    const length = () => store.get().rows.length;
+    to().events([text(1)]);
+    vi.advanceTimersByTime(20);
+    const first = store.get().rows;
+    to().events([text(2)]);
+    vi.advanceTimersByTime(500);
+    expect(length()).toBe(1);
+    store.drawn(first);
+    vi.advanceTimersByTime(400);
+    expect(length()).toBe(2);
+    store.drawn(first); // an older one tells nothing of the newest
+    to().events([text(3)]);
+    vi.advanceTimersByTime(500);
+    expect(length()).toBe(2);
+    leave();
+    vi.advanceTimersByTime(400);
+    expect(length()).toBe(3);
+  });
+
   it("begins again from the last event after a gap, but not in a hurry", () => {
     const { store, to, connections } = open();
     vi.advanceTimersByTime(100);

@@ -16,9 +16,10 @@ const pause = 60;
 const patience = 700;
 /** Milliseconds between flushes while the page is hidden, where no animation frame comes. */
 const hiddenFlush = 250;
-/** Milliseconds of a frame, and how long the page rests at most after a slow one. */
+/** Milliseconds of a frame, how long the page rests at most after a slow one, and how long it waits at most for the rows to be drawn. */
 const frame = 16;
 const longestRest = 300;
+const longestDrawing = 2_000;
 /** Milliseconds for which changes of the workspace are gathered before panels are told. */
 const settle = 600;
 /** Milliseconds before a stream whose numbers have a gap is asked again. */
@@ -26,7 +27,8 @@ const gapDelay = 1_000;
 
 /**
  * The events of one session, for all components of the page that look at it. Events are gathered and taken in once per animation frame, so that
- * two thousand a second cost sixty renders; when rendering is slow, fewer.
+ * two thousand a second cost sixty renders; when rendering is slow, fewer: who draws the rows says when they are drawn, and the next ones come
+ * after that and a rest.
  */
 export class SessionStore {
   readonly id: string;
@@ -44,6 +46,9 @@ export class SessionStore {
   private quiet: ReturnType<typeof setTimeout> | undefined;
   private reopening: ReturnType<typeof setTimeout> | undefined;
   private begun = 0;
+  private viewers = 0;
+  /** The rows that are given out and not drawn yet, and since when. */
+  private undrawn: { rows: SessionState["rows"]; since: number } | undefined;
 
   constructor(id: string, queries: QueryClient, start: typeof follow = follow) {
     this.id = id;
@@ -106,17 +111,43 @@ export class SessionStore {
     }, pause);
   }
 
+  /** Says that somebody draws the rows and will tell with drawn, until the function is called. */
+  draws(): () => void {
+    this.viewers++;
+    return () => {
+      this.viewers--;
+      this.undrawn = undefined;
+      if (this.pending.length > 0) this.schedule();
+    };
+  }
+
+  /** Says that these rows are drawn. */
+  drawn(rows: SessionState["rows"]) {
+    const it = this.undrawn;
+    if (it?.rows !== rows) return;
+    this.undrawn = undefined;
+    // This comes after the page was painted: as long as all of it took, what comes next leaves to what a person types.
+    setTimeout(() => { this.rested(it.since); }, 0);
+  }
+
+  private rested(since: number) {
+    this.notBefore = performance.now() + Math.min(longestRest, performance.now() - since);
+    if (this.pending.length > 0) this.schedule();
+  }
+
   private schedule() {
     if (this.scheduled) return;
+    const now = performance.now();
+    if (this.undrawn && !document.hidden && now - this.undrawn.since < longestDrawing) return; // drawn goes on
     this.scheduled = true;
     const flush = () => {
       const began = performance.now();
       this.scheduled = false;
       this.flush();
-      // This comes after the page was rendered and painted: as long as that took, the next one leaves to what a person types.
-      setTimeout(() => { this.notBefore = performance.now() + Math.min(longestRest, performance.now() - began); }, 0);
+      if (this.undrawn) this.undrawn.since = began;
+      else setTimeout(() => { this.rested(began); }, 0);
     };
-    const wait = this.notBefore - performance.now();
+    const wait = this.notBefore - now;
     if (document.hidden) setTimeout(flush, hiddenFlush);
     else if (wait > frame) setTimeout(() => requestAnimationFrame(flush), wait - frame);
     else requestAnimationFrame(flush);
@@ -142,6 +173,7 @@ export class SessionStore {
   }
 
   private set(change: Partial<SessionState>) {
+    if (this.viewers > 0 && change.rows && change.rows !== this.state.rows) this.undrawn = { rows: change.rows, since: performance.now() };
     this.state = { ...this.state, ...change };
     this.listeners.forEach((fn) => fn());
   }

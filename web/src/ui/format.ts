@@ -18,6 +18,21 @@ export function duration(ms: number): string {
   return h < 48 ? `${h} h ${m % 60} min` : `${Math.floor(h / 24)} d ${h % 24} h`;
 }
 
+// Making a formatter takes longer than drawing a row, and a method such as toLocaleString makes one for every call. So each is made once,
+// when it is needed.
+let moment: Intl.DateTimeFormat | undefined;
+let time: Intl.DateTimeFormat | undefined;
+let number: Intl.NumberFormat | undefined;
+
+/** Date and time, to the second, as the browser's language has it; at is in milliseconds since 1970. "" for what is none. */
+export function dateTime(at: number): string { return Number.isFinite(at) ? (moment ??= new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "medium" })).format(at) : ""; }
+
+/** The time of day, to the second, from 0 to 23 h. */
+export function timeOfDay(at: number): string { return Number.isFinite(at) ? (time ??= new Intl.DateTimeFormat([], { timeStyle: "medium", hourCycle: "h23" })).format(at) : ""; }
+
+/** A whole number with the language's separators. */
+export function count(n: number): string { return (number ??= new Intl.NumberFormat()).format(n); }
+
 /** How long ago an RFC 3339 time was; "unknown" for what is none. */
 export function ago(time: string | undefined, now = Date.now()): string {
   const at = Date.parse(time ?? "");

@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/agent/claude"
@@ -39,8 +38,7 @@ func moved(next http.Handler, dir string) http.Handler {
 	})
 }
 
-// driver is an agent without a CLI. "emit N deltas" is N previews and their text, "emit N texts" N events that are kept; anything
-// else is said back.
+// driver is an agent without a CLI that says what it is told to; see order.
 type driver struct{ state atomic.Value }
 
 var _ server.Driver = (*driver)(nil)
@@ -62,32 +60,35 @@ func (d *driver) Start(context.Context, agent.SessionSpec) error {
 
 // Turn implements server.Driver.
 func (d *driver) Turn(ctx context.Context, message string, interrupt <-chan struct{}, sink claude.Sink) event.Complete {
-	var n int
-	var what string
-	say := func(d event.Data) bool {
+	o := readOrder(message)
+	next, last := speech(o)
+	pace := time.NewTicker(tick)
+	defer pace.Stop()
+	began := time.Now()
+	for i := 0; i <= o.n; i++ {
+		for o.rate > 0 && i < o.n && i >= int(time.Since(began).Seconds()*float64(o.rate)) {
+			select {
+			case <-interrupt:
+				return event.Complete{Status: event.CompleteInterrupted}
+			case <-ctx.Done():
+				return event.Complete{Status: event.CompleteInterrupted}
+			case <-pace.C:
+			}
+		}
+		said := last
+		if i < o.n {
+			said = next(i)
+		}
 		select {
 		case <-interrupt:
-			return false
+			return event.Complete{Status: event.CompleteInterrupted}
 		case <-ctx.Done():
-			return false
+			return event.Complete{Status: event.CompleteInterrupted}
 		default:
-			return sink.Event(d) == nil
 		}
-	}
-	if _, err := fmt.Sscanf(message, "emit %d %s", &n, &what); err != nil {
-		n, what = 1, "texts"
-	}
-	for range n {
-		var d event.Data = event.TextDelta{Content: word}
-		if what == "texts" {
-			d = event.Text{Content: word}
-		}
-		if !say(d) {
+		if said != nil && sink.Event(said) != nil {
 			return event.Complete{Status: event.CompleteInterrupted}
 		}
-	}
-	if what == "deltas" && !say(event.Text{Content: strings.Repeat(word, min(n, 1000))}) {
-		return event.Complete{Status: event.CompleteInterrupted}
 	}
 	return event.Complete{Status: event.CompleteOK, Turns: 1}
 }

@@ -1,9 +1,9 @@
 import { ArrowDown, MessageSquareText } from "lucide-react";
-import { memo, type ReactNode, type RefObject, useEffect, useRef, useState } from "react";
+import { memo, type ReactNode, type RefObject, useDeferredValue, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { Button } from "@/ui/button";
 import { Empty } from "@/ui/empty";
 import { Skeleton } from "@/ui/skeleton";
-import { useSession } from "../useSession";
+import { storeOf, useSession } from "../useSession";
 import type { Row } from "./model";
 import { useNear } from "./near";
 import { RowView } from "./Thread";
@@ -18,14 +18,17 @@ const slack = 48;
 /**
  * The conversation. Rows near the visible part are there, chunk by chunk; the others are held by their height. It stays at its end until a
  * person scrolls up, and then says how to get back. footer follows the last row.
+ *
+ * Rows are drawn in the background: what a person types or clicks meanwhile goes first. The store brings the next ones when these are drawn.
  */
 export function ConversationView({ sessionId, footer }: { sessionId: string; footer: ReactNode }) {
-  const rows = useSession(sessionId, (s) => s.rows);
-  const opened = useSession(sessionId, (s) => s.opened);
+  const newest = useSession(sessionId, (s) => s.rows);
+  const rows = useDeferredValue(newest);
+  const opened = useDeferredValue(useSession(sessionId, (s) => s.opened));
   const { scroller, content, pinned, toEnd } = usePinned();
+  useLayoutEffect(() => storeOf(sessionId).draws(), [sessionId]);
+  useLayoutEffect(() => { storeOf(sessionId).drawn(rows); }, [sessionId, rows]);
 
-  const chunks: Row[][] = [];
-  for (let i = 0; i < rows.length; i += chunkSize) chunks.push(rows.slice(i, i + chunkSize));
   return (
     <div className="relative min-h-0 flex-1">
       <div ref={scroller} className="h-full overflow-y-auto [overflow-anchor:auto]">
@@ -34,7 +37,7 @@ export function ConversationView({ sessionId, footer }: { sessionId: string; foo
           {opened && rows.length === 0 ? (
             <Empty icon={MessageSquareText} title="Nothing was said yet">Write what the agent should do. <kbd>/</kbd> lists its commands, <kbd>@</kbd> names a file.</Empty>
           ) : null}
-          {chunks.map((chunk, i) => <Chunk key={i} sessionId={sessionId} rows={chunk} root={scroller} late={i >= chunks.length - 2} />)}
+          <Chunks sessionId={sessionId} rows={rows} root={scroller} />
           {footer}
         </div>
       </div>
@@ -44,6 +47,12 @@ export function ConversationView({ sessionId, footer }: { sessionId: string; foo
     </div>
   );
 }
+
+const Chunks = memo(function Chunks({ sessionId, rows, root }: { sessionId: string; rows: readonly Row[]; root: RefObject<HTMLDivElement | null> }) {
+  const chunks: Row[][] = [];
+  for (let i = 0; i < rows.length; i += chunkSize) chunks.push(rows.slice(i, i + chunkSize));
+  return <>{chunks.map((chunk, i) => <Chunk key={i} sessionId={sessionId} rows={chunk} root={root} late={i >= chunks.length - 2} />)}</>;
+});
 
 const Chunk = memo(function Chunk({ sessionId, rows, root, late }: { sessionId: string; rows: readonly Row[]; root: RefObject<HTMLDivElement | null>; late: boolean }) {
   const own = useRef<HTMLDivElement>(null);

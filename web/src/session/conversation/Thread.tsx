@@ -2,7 +2,7 @@ import { ArrowDownToDot, Brain, ChevronRight, CircleAlert } from "lucide-react";
 import { memo } from "react";
 import { Button } from "@/ui/button";
 import { cx } from "@/ui/cx";
-import { dollars, duration } from "@/ui/format";
+import { count, dateTime, dollars, duration } from "@/ui/format";
 import { Notice } from "@/ui/notice";
 import { CopyButton } from "../text/CopyButton";
 import { Markdown } from "../text/Markdown";
@@ -33,7 +33,7 @@ export const RowView = memo(function RowView({ sessionId, row }: { sessionId: st
 });
 
 function UserRow({ row }: { row: Extract<Row, { kind: "user" }> }) {
-  return <UserText content={row.content} title={new Date(row.at).toLocaleString()} />;
+  return <UserText content={row.content} title={dateTime(row.at)} />;
 }
 
 /** What a person wrote. pending: it is on its way to the host. */
@@ -99,7 +99,7 @@ function CompleteRow({ row }: { row: Extract<Row, { kind: "complete" }> }) {
     <div className="flex flex-wrap items-center gap-x-3 border-b border-line pb-3 text-xs text-ink-3 tabular-nums" role="note" aria-label={`Turn ${row.turn}: ${ends[row.status]}`}>
       <span className={cx("font-medium", row.status === "completed" ? "text-good" : row.status === "failed" ? "text-bad" : "text-warn")}>{ends[row.status]}</span>
       <span>{duration(row.took)}</span>
-      {tokens + row.usage.output_tokens > 0 ? <span>{tokens.toLocaleString()} in, {row.usage.output_tokens.toLocaleString()} out</span> : null}
+      {tokens + row.usage.output_tokens > 0 ? <span>{count(tokens)} in, {count(row.usage.output_tokens)} out</span> : null}
       {row.cost > 0 ? <span>{dollars(row.cost)}</span> : null}
     </div>
   );

@@ -2,8 +2,7 @@ import { ChevronRight } from "lucide-react";
 import { type ReactNode, useId } from "react";
 import { Badge } from "@/ui/badge";
 import { cx } from "@/ui/cx";
-import { duration } from "@/ui/format";
-import { Tip } from "@/ui/tooltip";
+import { dateTime, duration } from "@/ui/format";
 import { usePanel } from "../panels/usePanel";
 import type { ToolCall } from "../conversation/model";
 import { argsOf, commandOutput, lineCount, text, toolName } from "./args";
@@ -73,8 +72,8 @@ function Took({ call }: { call: ToolCall }) {
   if (call.ended === undefined) return <Running since={call.began} />;
   if (call.cutOff) return <Badge>cut off</Badge>;
   return (
-    <Tip text={new Date(call.began).toLocaleString()}>
-      <span className={cx("shrink-0 text-xs tabular-nums", call.failed ? "text-bad" : "text-ink-3")}>{call.failed ? "failed · " : ""}{duration(call.ended - call.began)}</span>
-    </Tip>
+    <span title={dateTime(call.began)} className={cx("shrink-0 text-xs tabular-nums", call.failed ? "text-bad" : "text-ink-3")}>
+      {call.failed ? "failed · " : ""}{duration(call.ended - call.began)}
+    </span>
   );
 }

@@ -3,7 +3,7 @@ import { Copy } from "lucide-react";
 import { useEffect, useState, type ReactNode } from "react";
 import { Button, IconButton } from "@/ui/button";
 import { Badge } from "@/ui/badge";
-import { ago, dollars, duration } from "@/ui/format";
+import { ago, count, dateTime, dollars, duration } from "@/ui/format";
 import { ProblemNotice } from "@/ui/notice";
 import { Scroll } from "@/ui/scroll";
 import { Skeleton } from "@/ui/skeleton";
@@ -41,7 +41,7 @@ export default function DetailsPanel({ sessionId }: { sessionId: string }) {
       </Section>
       <Section title="Usage and cost">
         <Fact name="Cost">{dollars(s.cost_usd ?? 0)} <span className="text-ink-3">as Claude Code reckons it</span></Fact>
-        {Object.entries(s.usage ?? {}).filter(([, v]) => typeof v === "number").map(([name, v]) => <Fact key={name} name={words(name)}>{(v as number).toLocaleString()}</Fact>)}
+        {Object.entries(s.usage ?? {}).filter(([, v]) => typeof v === "number").map(([name, v]) => <Fact key={name} name={words(name)}>{count(v as number)}</Fact>)}
       </Section>
       <Section title="Policies" copy={s.policies ? JSON.stringify(s.policies, null, 2) : undefined}>
         {(s.policies ?? []).map((p, i) => (
@@ -79,7 +79,7 @@ function words(name: string): string {
 
 function text(value: unknown): string { return typeof value === "string" ? value : JSON.stringify(value); }
 
-function when(time: string) { return <time dateTime={time} title={time}>{new Date(time).toLocaleString()} <span className="text-ink-3">({ago(time)})</span></time>; }
+function when(time: string) { return <time dateTime={time} title={time}>{dateTime(Date.parse(time))} <span className="text-ink-3">({ago(time)})</span></time>; }
 
 /** How long until a time, counted down. */
 function Countdown({ to }: { to: string }) {

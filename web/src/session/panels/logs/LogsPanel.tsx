@@ -8,6 +8,7 @@ import { Input } from "@/ui/field";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { Scroll } from "@/ui/scroll";
 import { toast, toastProblem } from "@/ui/toast";
+import { timeOfDay } from "@/ui/format";
 import { useRows } from "@/ui/virtual";
 import { visible } from "../name";
 import { save } from "../transfer";
@@ -79,7 +80,7 @@ function Lines({ lines, wrap, following, onFollow }: { lines: readonly Line[]; w
               key={key} data-index={index} ref={virtual.measure} style={{ transform: `translateY(${start}px)` }}
               className={cx("absolute top-0 left-0 flex min-h-5 min-w-full gap-2 px-3 leading-5 hover:bg-sunken", wrap ? "w-full" : "w-max whitespace-pre")}
             >
-              {line.time ? <time dateTime={line.time} className="shrink-0 text-ink-3">{new Date(line.time).toLocaleTimeString([], { hour12: false })}</time> : null}
+              {line.time ? <time dateTime={line.time} className="shrink-0 text-ink-3">{timeOfDay(Date.parse(line.time))}</time> : null}
               {known ? (
                 <span className={cx("min-w-0", wrap && "[overflow-wrap:anywhere]")}>
                   <span className={levels[known.level] ?? "text-ink-2"}>{known.level.padEnd(5)}</span> {visible(known.message)} <span className="text-ink-3">{visible(known.rest)}</span>

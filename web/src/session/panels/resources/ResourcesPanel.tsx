@@ -1,7 +1,7 @@
 import { Moon } from "lucide-react";
 import { lazy, Suspense, useMemo, useState } from "react";
 import { Badge } from "@/ui/badge";
-import { bytes } from "@/ui/format";
+import { bytes, timeOfDay } from "@/ui/format";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { Scroll } from "@/ui/scroll";
 import { Skeleton } from "@/ui/skeleton";
@@ -83,7 +83,7 @@ function Table({ samples }: { samples: readonly Resources[] }) {
       <tbody>
         {samples.slice(-60).reverse().map((r) => (
           <tr key={r.time} className="border-b border-line">
-            <th scope="row" className="py-1 pr-3 text-left font-normal text-ink-3">{new Date(r.time).toLocaleTimeString()}</th>
+            <th scope="row" className="py-1 pr-3 text-left font-normal text-ink-3">{timeOfDay(Date.parse(r.time))}</th>
             {measures.map((m) => <td key={m.title} className="py-1 pr-3">{r.running ? m.format(m.value(r)) : "asleep"}</td>)}
           </tr>
         ))}

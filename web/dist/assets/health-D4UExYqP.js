@@ -1,1 +1,0 @@
-import{t as e}from"./useQuery-ClMqp8Aa.js";import{t}from"./client-Ber0gO2Z.js";function n(){return e({queryKey:[`health`],queryFn:async({signal:e})=>(await t.GET(`/health`,{signal:e})).data,refetchInterval:1e4,retry:!1})}export{n as t};

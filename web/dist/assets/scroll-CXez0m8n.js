@@ -1,1 +1,0 @@
-import{t as e}from"./cx-hZG6twJP.js";import{t}from"./jsx-runtime-Wy9s6hX0.js";var n=t(),r={tabIndex:0};function i({label:t,className:i,children:a,ref:o}){return(0,n.jsx)(`div`,{ref:o,role:`region`,"aria-label":t,...r,className:e(`overflow-auto outline-offset-[-2px]`,i),children:a})}export{i as t};
