@@ -40,14 +40,17 @@ func (g *Guard) ask(ctx context.Context, scope session.Scope, gate policy.Gate, 
 	case lock <- struct{}{}:
 		defer func() { <-lock }()
 	case <-ctx.Done():
-		return denial("host", "the turn ended before the policies were asked")
+	}
+	// Looked at by itself: a select with both ready takes either.
+	if ctx.Err() != nil {
+		return denial("host", "whoever wanted it gave up before the policies were asked")
 	}
 	result := verdict{Verdict: policy.Verdict{Decision: policy.Allow}}
 	for _, l := range chain {
-		info := l.module.Info()
-		if !slices.Contains(info.Gates, gate) {
+		if !slices.Contains(l.gates, gate) {
 			continue
 		}
+		info := l.module.Info()
 		by := "policy:" + info.Name
 		v, err := g.evaluate(ctx, scope, l, gate, body)
 		if err != nil {

@@ -82,6 +82,8 @@ type link struct {
 	module *policy.Module
 	params json.RawMessage
 	state  string
+	// gates are those at which it is asked.
+	gates []policy.Gate
 }
 
 // New returns a Guard over the loaded policy modules and filter plugins.
@@ -140,7 +142,13 @@ func (g *Guard) resolve(c preset.Config) ([]link, error) {
 			return nil, fmt.Errorf("policy %q: %w", name, err)
 		}
 		for layer, params := range resolved {
-			chain = append(chain, link{m, params, fmt.Sprintf("%s/%d", name, layer)})
+			l := link{module: m, params: params, state: fmt.Sprintf("%s/%d", name, layer)}
+			for _, gate := range m.Info().Gates {
+				if m.Judges(gate, params) {
+					l.gates = append(l.gates, gate)
+				}
+			}
+			chain = append(chain, l)
 		}
 	}
 	return chain, nil

@@ -27,7 +27,7 @@ import (
 
 const puppetManifest = `
 name: %s
-gates: [tool.call, path.access, archive.entry, network.connect]
+gates: [tool.call, path.access, archive.entry, network.connect, agent.launch]
 params: {type: object, additionalProperties: false, properties: {rules: {type: array}}}
 `
 
