@@ -35,7 +35,7 @@ const (
 	maxInput  = 1 << 20
 	maxOutput = 8 << 20
 	// maxAccesses bounds the different paths of one call: each is a question to every policy.
-	maxAccesses = 256
+	maxAccesses = 1000
 	// readers bounds how many Bash commands are parsed at the same time: a hostile one takes tens of megabytes.
 	readers = 4
 	// trials bounds how many dry runs go on at the same time.

@@ -26,6 +26,8 @@ type access struct {
 	Source     string `json:"source"`
 	Tool       string `json:"tool"`
 	Unresolved bool   `json:"unresolved"`
+	// Guess says that it may be no path at all.
+	Guess bool `json:"guess"`
 }
 
 type batch struct {
@@ -81,7 +83,7 @@ func judgeAccess(p params, a access) sdk.Verdict {
 	if matches(p.Deny, a) {
 		return sdk.Denied(fmt.Sprintf("%s %s is denied (path policy)", verb, a.Path))
 	}
-	if allowed != nil && !matches(allowed, a) {
+	if allowed != nil && !a.Guess && !matches(allowed, a) {
 		return sdk.Denied(fmt.Sprintf("%s %s is outside of the allowed paths (path policy)", verb, a.Path))
 	}
 	return sdk.Allowed()
