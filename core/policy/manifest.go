@@ -20,6 +20,7 @@ func describe(manifest []byte) (ModuleInfo, *jsonschema.Schema, error) {
 		Description string            `yaml:"description"`
 		Gates       []Gate            `yaml:"gates"`
 		OnlyWith    map[Gate][]string `yaml:"only_with"`
+		Batches     []Gate            `yaml:"batches"`
 		Params      map[string]any    `yaml:"params"`
 	}
 	dec := yaml.NewDecoder(strings.NewReader(string(manifest)))
@@ -51,7 +52,12 @@ func describe(manifest []byte) (ModuleInfo, *jsonschema.Schema, error) {
 		return ModuleInfo{}, nil, fmt.Errorf("policy.yaml: params: %w", err)
 	}
 	info := ModuleInfo{
-		Name: y.Name, Version: y.Version, Description: y.Description, Gates: y.Gates, OnlyWith: y.OnlyWith, Params: params,
+		Name: y.Name, Version: y.Version, Description: y.Description, Gates: y.Gates, OnlyWith: y.OnlyWith, Batches: y.Batches, Params: params,
+	}
+	for _, gate := range info.Batches {
+		if gate != GatePathAccess || !slices.Contains(info.Gates, gate) {
+			return ModuleInfo{}, nil, fmt.Errorf("policy.yaml: batches: only path.access can be asked about in batches, of a policy that judges it; got %q", gate)
+		}
 	}
 	return info, schema, checkOnlyWith(info)
 }

@@ -101,6 +101,8 @@ type ModuleInfo struct {
 	Gates  []Gate
 	// OnlyWith names, for some of the gates, the parameters of which one must be given for the module to be asked there.
 	OnlyWith map[Gate][]string
+	// Batches are the gates at which the module takes several accesses in one question; only path.access can be one.
+	Batches []Gate
 	// Params is the JSON Schema of the parameters.
 	Params json.RawMessage
 }

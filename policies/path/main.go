@@ -28,6 +28,8 @@ type access struct {
 	Unresolved bool   `json:"unresolved"`
 	// Guess says that it may be no path at all.
 	Guess bool `json:"guess"`
+	// Paths are many for the same Op, instead of Path.
+	Paths []string `json:"paths"`
 }
 
 type batch struct {
@@ -44,7 +46,16 @@ func judge(in sdk.Input[params]) sdk.Verdict {
 	if err := json.Unmarshal(in.Input, &a); err != nil {
 		return sdk.Denied("the access can't be read (path policy)")
 	}
-	return judgeAccess(in.Params, a)
+	if a.Paths == nil {
+		return judgeAccess(in.Params, a)
+	}
+	for _, p := range a.Paths {
+		a.Path = p
+		if v := judgeAccess(in.Params, a); v.Decision != sdk.Allow {
+			return v
+		}
+	}
+	return sdk.Allowed()
 }
 
 // judgeExport judges every entry of an archive as read. The entries' names are relative to the workspace.
