@@ -54,6 +54,13 @@ func serveLibrary(t *testing.T, dir string) *httptest.Server {
 // send makes a request and returns the status and the answer.
 func send(t *testing.T, method, url, body string, header ...string) (int, string) {
 	t.Helper()
+	res, text := exchange(t, method, url, body, header...)
+	return res.StatusCode, text
+}
+
+// exchange makes a request and returns the answer, and its body as it was read.
+func exchange(t *testing.T, method, url, body string, header ...string) (*http.Response, string) {
+	t.Helper()
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +80,7 @@ func send(t *testing.T, method, url, body string, header ...string) (int, string
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res.StatusCode, string(b)
+	return res, string(b)
 }
 
 func TestConfigurationsOfOnesOwn(t *testing.T) {
