@@ -112,7 +112,12 @@ func (c configs) Get(id string) (preset.Config, bool) {
 }
 func (configs) Complete(c preset.Config) (preset.Config, error) { return c, nil }
 func (configs) Check([]byte, preset.Format) preset.Checked      { return preset.Checked{} }
-func (configs) Origin(string) preset.Origin                     { return preset.OriginOperator }
+func (configs) Origin(id string) preset.Origin {
+	if id == "mine" {
+		return preset.OriginCustom
+	}
+	return preset.OriginOperator
+}
 
 func serve(t *testing.T, f *fake, list ...preset.Config) *httptest.Server {
 	t.Helper()

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"maps"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -66,7 +65,7 @@ func (a *API) getConfig(_ context.Context, in *configInput) (*huma.StreamRespons
 }
 
 func configAnswers(r huma.Registry, op *huma.Operation) {
-	answers(op, "The configuration, complete. Values that may be credentials are ***, unless it ships with the host.", map[string]*huma.MediaType{
+	answers(op, "The configuration, complete. Values of env and headers that may be credentials are ***, unless it ships with the host; empty ones and ${VAR} are shown.", map[string]*huma.MediaType{
 		mediaJSON: media(r.Schema(reflect.TypeFor[preset.Config](), true, "Config")),
 		mediaYAML: media(&huma.Schema{Type: huma.TypeString, Description: "The same as a preset file."}),
 	})
@@ -77,28 +76,5 @@ func (a *API) public(c preset.Config) preset.Config {
 	if a.Catalog.Origin(c.ID) == preset.OriginBuiltin {
 		return c
 	}
-	return masked(c)
-}
-
-// masked hides what may be a credential: anybody can read this.
-func masked(c preset.Config) preset.Config {
-	c.Env = mask(c.Env)
-	servers := maps.Clone(c.MCPServers)
-	for name, s := range servers {
-		s.Env, s.Headers = mask(s.Env), mask(s.Headers)
-		servers[name] = s
-	}
-	c.MCPServers = servers
-	return c
-}
-
-func mask(values map[string]string) map[string]string {
-	if len(values) == 0 {
-		return values
-	}
-	out := make(map[string]string, len(values))
-	for k := range values {
-		out[k] = preset.Hidden
-	}
-	return out
+	return preset.Masked(c)
 }

@@ -27,7 +27,7 @@ type ConfigError struct {
 
 // Validated answers POST /api/configs/validate.
 type Validated struct {
-	Valid  bool           `json:"valid" doc:"True when it could be launched. To keep it, an id is needed besides."`
+	Valid  bool           `json:"valid" doc:"True when it could be launched or, with the id of a configuration of one's own, put in its place: a value that is *** is what that has. To keep it, an id is needed."`
 	Config *preset.Config `json:"config,omitempty" doc:"What could be understood, with nothing filled in: unknown keys and values of the wrong type are left out."`
 	YAML   string         `json:"yaml,omitempty" doc:"config as YAML, in the order that presets have."`
 	Errors []ConfigError  `json:"errors" nullable:"false"`

@@ -37,7 +37,7 @@ func (a *API) createConfig(_ context.Context, in *createConfigInput) (*createdCo
 	if err != nil {
 		return nil, a.fieldProblem("body", err)
 	}
-	return &createdConfig{Status: http.StatusCreated, Body: masked(c)}, nil
+	return &createdConfig{Status: http.StatusCreated, Body: preset.Masked(c)}, nil
 }
 
 type customInput struct {
@@ -56,7 +56,7 @@ func (a *API) replaceConfig(_ context.Context, in *replaceConfigInput) (*configO
 	if err != nil {
 		return nil, a.fieldProblem("body", err)
 	}
-	return &configOutput{Body: masked(c)}, nil
+	return &configOutput{Body: preset.Masked(c)}, nil
 }
 
 func (a *API) deleteConfig(_ context.Context, in *customInput) (*struct{}, error) {

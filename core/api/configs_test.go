@@ -54,6 +54,13 @@ func serveLibrary(t *testing.T, dir string) *httptest.Server {
 // send makes a request and returns the status and the answer.
 func send(t *testing.T, method, url, body string, header ...string) (int, string) {
 	t.Helper()
+	res, text := exchange(t, method, url, body, header...)
+	return res.StatusCode, text
+}
+
+// exchange makes a request and returns the answer, and its body as it was read.
+func exchange(t *testing.T, method, url, body string, header ...string) (*http.Response, string) {
+	t.Helper()
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +80,7 @@ func send(t *testing.T, method, url, body string, header ...string) (int, string
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res.StatusCode, string(b)
+	return res, string(b)
 }
 
 func TestConfigurationsOfOnesOwn(t *testing.T) {
@@ -182,4 +189,69 @@ func TestSchemaHasTheHostsPoliciesAndFilters(t *testing.T) {
 	if status, body = send(t, http.MethodGet, url+"tools", ""); status != 200 || !strings.Contains(body, `{"name":"Bash","category":"shell","description":"Runs shell commands in the sandbox."}`) {
 		t.Errorf("%d %s", status, body)
 	}
+}
+
+func TestWhatIsNoCredentialIsShown(t *testing.T) {
+	url := serveLibrary(t, t.TempDir()).URL + "/api/configs/"
+	const servers = `"mcp_servers":{"s":{"command":"c","env":{"EMPTY":"","REF":"${REF:-x}","KEY":"hunter2"}}}`
+	const shown = `"env":{"EMPTY":"","KEY":"***","REF":"${REF:-x}"}`
+	for _, c := range []struct{ method, path, body string }{
+		{http.MethodPost, "custom", `{"id":"mine","env":{"A":"${A}","B":"hunter2"},` + servers + `}`},
+		{http.MethodGet, "mine", ""},
+		{http.MethodPut, "custom/mine", `{"env":{"A":"${A}","B":"***"},"mcp_servers":{"s":{"command":"c","env":{"EMPTY":"","REF":"${REF:-x}","KEY":"***"}}}}`},
+		{http.MethodGet, "mine", ""},
+	} {
+		status, body := send(t, c.method, url+c.path, c.body)
+		if status >= 300 || !strings.Contains(body, shown) || !strings.Contains(body, `"env":{"A":"${A}","B":"***"}`) || strings.Contains(body, "hunter2") {
+			t.Errorf("%s %s: %d %s", c.method, c.path, status, body)
+		}
+	}
+	for body, valid := range map[string]bool{
+		`{"config":{"id":"mine","env":{"B":"***"}}}`:  true,
+		`{"config":{"id":"mine","env":{"C":"***"}}}`:  false,
+		`{"yaml":"id: new\nenv: {B: '***'}\n"}`:       false,
+		`{"yaml":"id: new\nenv: {B: '${B}', C: ''}"}`: true,
+	} {
+		status, got := send(t, http.MethodPost, url+"validate", body)
+		if status != 200 || strings.Contains(got, `"valid":true`) != valid || strings.Contains(got, "*** stands for") == valid {
+			t.Errorf("%s: %d %s", body, status, got)
+		}
+	}
+}
+
+// TestNothingIsLaunchedWithThreeStars also asks the policies nothing: what would be launched is not known.
+func TestNothingIsLaunchedWithThreeStars(t *testing.T) {
+	catalog, err := preset.NewCatalog(fstest.MapFS{}, nil, preset.Known{}, preset.Defaults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &host{}
+	g := &trials{}
+	_, h := New(Config{}, Deps{Catalog: mustOpen(t, catalog), Sessions: f, Trials: g, Status: f}, zap.NewNop())
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	const config = `"config":{"env":{"A":"***"},"mcp_servers":{"s":{"command":"c","env":{"T":"***"}}}}`
+	for path, body := range map[string]string{
+		"/api/agents/launch":  `{"api_key":"sk-ant-x",` + config + `}`,
+		"/api/policies/check": `{"gate":"tool.call","tool":"Bash",` + config + `}`,
+	} {
+		status, got := send(t, http.MethodPost, s.URL+path, body)
+		if status != 422 || !strings.Contains(got, `"location":"body.config.env.A"`) || !strings.Contains(got, `"location":"body.config.mcp_servers.s.env.T"`) ||
+			!strings.Contains(got, "give the value itself, or launch by config_id") {
+			t.Errorf("%s: %d %s", path, status, got)
+		}
+	}
+	if g.asked.Gate != "" {
+		t.Errorf("asked %+v", g.asked)
+	}
+}
+
+func mustOpen(t *testing.T, catalog *preset.Catalog) *preset.Library {
+	t.Helper()
+	library, err := preset.OpenLibrary(catalog, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return library
 }

@@ -19,6 +19,9 @@ const dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'
 	"font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; frame-src 'self' blob:; manifest-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+// assets is the folder of what the build names by content.
+const assets = "assets/"
+
 // asset is a file of the dashboard. zipped is nil when compression gains nothing.
 type asset struct {
 	plain, zipped []byte
@@ -42,8 +45,9 @@ func (d *dashboard) serve(w http.ResponseWriter, r *http.Request) bool {
 	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
 	a := d.asset(name)
 	if a == nil {
-		// A deep link. Something that wants no page (a script, a picture) learns that there is none.
-		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		// A deep link. Something that wants no page (a script, a picture) learns that there is none, and so does who looks for an asset of
+		// another build.
+		if strings.HasPrefix(name+"/", assets) || !strings.Contains(r.Header.Get("Accept"), "text/html") {
 			return false
 		}
 		name = "index.html"
@@ -57,13 +61,13 @@ func (d *dashboard) serve(w http.ResponseWriter, r *http.Request) bool {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Vary", "Accept-Encoding")
 	// The build names what it makes by content; everything else has to be asked for anew.
-	if strings.HasPrefix(name, "assets/") {
+	if strings.HasPrefix(name, assets) {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	} else {
 		h.Set("Cache-Control", "no-cache")
 	}
 	body := a.plain
-	if a.zipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if a.zipped != nil && unpacks(r.Header.Get("Accept-Encoding")) {
 		h.Set("Content-Encoding", "gzip")
 		body = a.zipped
 	}
@@ -96,6 +100,9 @@ func (d *dashboard) asset(name string) *asset {
 	case ".wasm":
 		a.media = "application/wasm"
 	}
+	if a.media == "" {
+		a.media = "application/octet-stream"
+	}
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	if _, err := z.Write(plain); err == nil && z.Close() == nil && zipped.Len() < len(plain)*9/10 {
@@ -103,4 +110,16 @@ func (d *dashboard) asset(name string) *asset {
 	}
 	d.made[name] = a
 	return a
+}
+
+// unpacks says whether gzip is among the encodings that a client accepts, and not with a weight of nothing.
+func unpacks(accepted string) bool {
+	for encoding := range strings.SplitSeq(accepted, ",") {
+		name, weight, _ := strings.Cut(strings.ReplaceAll(encoding, " ", ""), ";")
+		if strings.EqualFold(name, "gzip") {
+			q, err := strconv.ParseFloat(strings.TrimPrefix(weight, "q="), 64)
+			return err != nil || q > 0
+		}
+	}
+	return false
 }

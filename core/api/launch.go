@@ -99,7 +99,21 @@ func (a *API) launchRequest(body LaunchRequest) (session.LaunchRequest, error) {
 	if err := preset.ValidateMCPEnv(config, body.MCPEnv); err != nil {
 		return session.LaunchRequest{}, a.fieldProblem("body", err)
 	}
-	return session.LaunchRequest{Key: body.APIKey, Config: config, ConfigID: id, Provider: body.Provider, MCPEnv: body.MCPEnv}, nil
+	return session.LaunchRequest{
+		Key: body.APIKey, Config: config, ConfigID: id, Source: a.source(id), Provider: body.Provider, MCPEnv: body.MCPEnv,
+	}, nil
+}
+
+// source says where the configuration with this id is from; an inline one has none.
+func (a *API) source(id string) session.Source {
+	switch {
+	case id == "":
+		return session.SourceInline
+	case a.Catalog.Origin(id) == preset.OriginCustom:
+		return session.SourceCustom
+	default:
+		return session.SourcePreset
+	}
 }
 
 // refusal is the problem of a launch that failed, with the time after which it may succeed when the host is only busy.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/guard"
 	"github.com/agcluster/agcluster/core/preset"
 	"github.com/agcluster/agcluster/core/session"
 )
@@ -89,5 +91,34 @@ func TestAStreamedLaunchTellsWhereItIs(t *testing.T) {
 				t.Errorf("%d %s", res.StatusCode, body)
 			}
 		})
+	}
+}
+
+func TestARefusedLaunchNamesThePolicyAndTheReason(t *testing.T) {
+	for _, accept := range []string{"application/json", "text/event-stream"} {
+		f := &fake{err: fmt.Errorf("launching: %w", &guard.DeniedError{Gate: "agent.launch", By: "policy:tools", Reason: "that mode is not allowed here"})}
+		res, body := launchAs(t, f, accept)
+		if res.StatusCode != http.StatusForbidden || res.Header.Get("Content-Type") != "application/problem+json" ||
+			!strings.Contains(body, `"detail":"denied by policy:tools: that mode is not allowed here"`) {
+			t.Errorf("%s: %d %s", accept, res.StatusCode, body)
+		}
+	}
+}
+
+func TestALaunchKnowsWhereItsConfigurationIsFrom(t *testing.T) {
+	for body, want := range map[string]session.Source{
+		`{"api_key":"sk-ant-x","config_id":"one"}`:      session.SourcePreset,
+		`{"api_key":"sk-ant-x","config_id":"mine"}`:     session.SourceCustom,
+		`{"api_key":"sk-ant-x","config":{"id":"mine"}}`: session.SourceInline,
+	} {
+		var got session.LaunchRequest
+		f := &fake{launch: func(_ context.Context, req session.LaunchRequest) (session.Session, error) {
+			got = req
+			return session.Session{}, nil
+		}}
+		status, answer := send(t, http.MethodPost, serve(t, f, preset.Config{ID: "one"}, preset.Config{ID: "mine"}).URL+"/api/agents/launch", body)
+		if status != http.StatusOK || got.Source != want {
+			t.Errorf("%s: %d %s, from %q", body, status, answer, got.Source)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net"
@@ -102,13 +103,14 @@ func policyInfo(m policy.ModuleInfo) PolicyInfo {
 type CheckRequest struct {
 	ConfigID  string        `json:"config_id,omitempty" doc:"Id of a configuration." maxLength:"64"`
 	Config    *InlineConfig `json:"config,omitempty" doc:"An inline configuration, instead of config_id."`
-	Gate      string        `json:"gate" enum:"tool.call,path.access,network.connect" doc:"What is asked: each gate has its own fields."`
+	Gate      string        `json:"gate" enum:"tool.call,path.access,network.connect,agent.launch" doc:"What is asked: each gate has its own fields. agent.launch asks whether the configuration could be launched as it is."`
 	Tool      string        `json:"tool,omitempty" doc:"tool.call: the tool, such as Bash. path.access: the tool that names the path, if any." maxLength:"256"`
 	Arguments Object        `json:"arguments,omitempty" doc:"tool.call: the tool's input, such as {command: git push}."`
 	Op        string        `json:"op,omitempty" enum:"read,write,delete,list" doc:"path.access: read, unless given."`
 	Path      string        `json:"path,omitempty" doc:"path.access: absolute, or relative to the configuration's cwd." maxLength:"4096"`
 	Host      string        `json:"host,omitempty" doc:"network.connect: a name or an address." maxLength:"1024"`
 	Port      int           `json:"port,omitempty" minimum:"1" maximum:"65535" doc:"network.connect: 443, unless given."`
+	Provider  string        `json:"provider,omitempty" doc:"agent.launch: name of a provider plugin; the host's default otherwise." maxLength:"64"`
 }
 
 type checkInput struct{ Body CheckRequest }
@@ -132,13 +134,19 @@ type CheckStep struct {
 type checkOutput struct{ Body CheckAnswer }
 
 func (a *API) checkPolicies(ctx context.Context, in *checkInput) (*checkOutput, error) {
-	config, _, err := a.configOf(LaunchRequest{ConfigID: in.Body.ConfigID, Config: in.Body.Config})
+	config, id, err := a.configOf(LaunchRequest{ConfigID: in.Body.ConfigID, Config: in.Body.Config})
 	if err != nil {
 		return nil, err
 	}
 	q, err := question(in.Body)
 	if err != nil {
 		return nil, err
+	}
+	if q.Gate == policy.GateAgentLaunch {
+		if err := a.checkProvider(in.Body.Provider); err != nil {
+			return nil, err
+		}
+		q.Source, q.Provider = a.source(id), cmp.Or(in.Body.Provider, a.cfg.Provider)
 	}
 	t, err := a.Trials.Try(ctx, config, q)
 	if err != nil {
@@ -173,6 +181,7 @@ func question(b CheckRequest) (guard.Question, error) {
 		if q.Op == "" {
 			q.Op = "read"
 		}
+	case policy.GateAgentLaunch:
 	default:
 		port := b.Port
 		if port == 0 {

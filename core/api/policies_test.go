@@ -13,6 +13,7 @@ import (
 	"github.com/agcluster/agcluster/core/guard"
 	"github.com/agcluster/agcluster/core/policy"
 	"github.com/agcluster/agcluster/core/preset"
+	"github.com/agcluster/agcluster/core/session"
 )
 
 // trials notes what it is asked.
@@ -37,7 +38,7 @@ func (*trials) Operator() []preset.Policy {
 
 func serveTrials(t *testing.T, g *trials) string {
 	t.Helper()
-	_, h := New(Config{}, Deps{Catalog: configs{[]preset.Config{{ID: "x", Cwd: "/workspace/x"}}}, Trials: g, Status: &host{}}, zap.NewNop())
+	_, h := New(Config{Provider: "default"}, Deps{Catalog: configs{[]preset.Config{{ID: "x", Cwd: "/workspace/x"}, {ID: "mine"}}}, Trials: g, Status: &host{}}, zap.NewNop())
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
@@ -77,6 +78,21 @@ func TestADryRunPutsTheQuestionOfItsGate(t *testing.T) {
 			guard.Question{Gate: policy.GateNetworkConnect, Connection: guard.Connection{Host: "example.org", Port: 443, Scheme: "connect"}},
 			"x",
 		},
+		"a launch": {
+			`{"config_id":"x","gate":"agent.launch","provider":"local"}`,
+			guard.Question{Gate: policy.GateAgentLaunch, Source: session.SourcePreset, Provider: "local"},
+			"x",
+		},
+		"a launch of an own configuration with the host's provider": {
+			`{"config_id":"mine","gate":"agent.launch"}`,
+			guard.Question{Gate: policy.GateAgentLaunch, Source: session.SourceCustom, Provider: "default"},
+			"mine",
+		},
+		"a launch of what came along": {
+			`{"config":{"id":"x"},"gate":"agent.launch"}`,
+			guard.Question{Gate: policy.GateAgentLaunch, Source: session.SourceInline, Provider: "default"},
+			"x",
+		},
 		"an address": {
 			`{"config_id":"x","gate":"network.connect","host":"::ffff:10.0.0.1","port":80}`,
 			guard.Question{Gate: policy.GateNetworkConnect, Connection: guard.Connection{Host: "10.0.0.1", Port: 80, Scheme: "connect", Address: "10.0.0.1"}},
@@ -90,7 +106,7 @@ func TestADryRunPutsTheQuestionOfItsGate(t *testing.T) {
 		status, body := send(t, http.MethodPost, serveTrials(t, g)+"/check", c.body)
 		asked, wanted := g.asked, c.want
 		if string(asked.Input) != string(wanted.Input) || asked.Gate != wanted.Gate || asked.Tool != wanted.Tool || asked.Op != wanted.Op || asked.Path != wanted.Path ||
-			asked.Connection != wanted.Connection || g.config.ID != c.id {
+			asked.Connection != wanted.Connection || asked.Source != wanted.Source || asked.Provider != wanted.Provider || g.config.ID != c.id {
 			t.Errorf("%s: asked %+v of %q, want %+v", name, asked, g.config.ID, wanted)
 		}
 		const want = `{"verdict":"rewrite","by":"filter:f","reason":"r","rewrite":{"a":1},"steps":[{"by":"policy:path","verdict":"allow","reason":""},` +
@@ -109,7 +125,8 @@ func TestADryRunRefusesHalfAQuestion(t *testing.T) {
 		`{"config_id":"x","gate":"path.access","path":"a","op":"eat"}`:       `"location":"body.op"`,
 		`{"config_id":"x","gate":"network.connect"}`:                         `"location":"body.host"`,
 		`{"config_id":"x","gate":"network.connect","host":"a","port":70000}`: `"location":"body.port"`,
-		`{"config_id":"x","gate":"agent.launch"}`:                            `"location":"body.gate"`,
+		`{"config_id":"x","gate":"archive.entry"}`:                           `"location":"body.gate"`,
+		`{"config_id":"x","gate":"agent.launch","provider":"nowhere"}`:       `"location":"body.provider"`,
 		`{"gate":"tool.call","tool":"x"}`:                                    `config_id or config is needed`,
 		`{"config":{"max_turns":"x"},"gate":"tool.call","tool":"x"}`:         `"location":"body.config.max_turns"`,
 	} {

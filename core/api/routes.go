@@ -154,7 +154,10 @@ func failures(id string) []int {
 	case "replace-config", "delete-config", "check-policies", "get-plugin-logs":
 		return []int{http.StatusNotFound}
 	case "launch":
-		return []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
+		return []int{
+			http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusRequestEntityTooLarge,
+			http.StatusServiceUnavailable,
+		}
 	case "chat":
 		return []int{http.StatusNotAcceptable, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable}
 	case "seed-chat":
@@ -222,7 +225,7 @@ func details(id string) string {
 			"read at the host's start."
 	case "launch":
 		return "Starts a sandbox with Claude Code in it and answers when it is ready. Give config_id or config, not both. The key is " +
-			"kept in memory only; later requests show it as a bearer token."
+			"kept in memory only; later requests show it as a bearer token. 403 when a policy refuses the launch; nothing was started then."
 	case "chat":
 		return "Starts a turn. With `Accept: text/event-stream` the answer is the turn's events as they happen, ended by " +
 			"`data: [DONE]`; otherwise one JSON object when the turn has ended. A client that goes away does not end the turn: it " +

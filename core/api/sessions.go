@@ -76,7 +76,7 @@ type Gates interface {
 }
 
 func (a *API) details(rec session.Session) (*sessionOutput, error) {
-	out := &sessionOutput{Body: SessionDetails{Session: shown(rec), Config: masked(rec.Config), Policies: []PolicyUse{}}}
+	out := &sessionOutput{Body: SessionDetails{Session: shown(rec), Config: preset.Masked(rec.Config), Policies: []PolicyUse{}}}
 	list, err := a.Gates.InForce(rec.Config)
 	if err != nil {
 		return nil, a.problem(err)

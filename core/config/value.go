@@ -27,13 +27,8 @@ func schema(t reflect.Type) strict.Schema {
 // textual is the shape of a number that is written with its unit.
 func textual(what string, t reflect.Type) strict.Shape {
 	return func(data any, field string) []strict.Error {
-		var text string
-		switch v := data.(type) {
-		case string:
-			text = v
-		case json.Number:
-			text = v.String()
-		default:
+		text, ok := written(data)
+		if !ok {
 			return strict.Mismatch(field, what, data)
 		}
 		if _, err := number(t, text); err != nil {
@@ -128,17 +123,24 @@ func (k Key) read(text string) (any, error) {
 	return d.Data, nil
 }
 
+// written is how a number with its unit, or without, is written.
+func written(data any) (string, bool) {
+	switch v := data.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	default:
+		return "", false
+	}
+}
+
 // convert is the mapstructure hook for what Config has and a document has not.
 func convert(_, to reflect.Type, data any) (any, error) {
 	switch to {
 	case reflect.TypeFor[time.Duration](), reflect.TypeFor[Size]():
-		var text string
-		switch v := data.(type) {
-		case string:
-			text = v
-		case json.Number:
-			text = v.String()
-		default:
+		text, ok := written(data)
+		if !ok {
 			return data, nil
 		}
 		n, err := number(to, text)

@@ -3,6 +3,7 @@ package guard
 import (
 	"encoding/json"
 	"path"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -67,8 +68,26 @@ func (b *bash) visit(node syntax.Node) bool {
 		b.leave = b.leave[:last]
 		return true
 	}
-	leave := func() {}
+	leave, before := func() {}, b.cwd
+	back := func() { b.cwd = before }
 	switch n := node.(type) {
+	case *syntax.Stmt:
+		// A redirection is done before its command, whichever folder that changes to.
+		for _, r := range n.Redirs {
+			b.redirect(r)
+		}
+		if n.Background || n.Coprocess {
+			leave = back
+		}
+	case *syntax.BinaryCmd:
+		if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
+			// Each side is a shell of its own.
+			for _, side := range []*syntax.Stmt{n.X, n.Y} {
+				syntax.Walk(side, b.visit)
+				back()
+			}
+			return false
+		}
 	case *syntax.CallExpr:
 		b.command(n.Args)
 		if to, ok := b.changed(n.Args); ok {
@@ -83,11 +102,8 @@ func (b *bash) visit(node syntax.Node) bool {
 		if n.Op != syntax.TsReMatch {
 			b.operand(n.Y)
 		}
-	case *syntax.Redirect:
-		b.redirect(n)
-	case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst, *syntax.FuncDecl:
-		before := b.cwd
-		leave = func() { b.cwd = before }
+	case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst, *syntax.FuncDecl, *syntax.CoprocClause:
+		leave = back
 	}
 	b.leave = append(b.leave, leave)
 	return true
@@ -142,30 +158,44 @@ func (b *bash) operand(x syntax.TestExpr) {
 	}
 }
 
+// redirect notes the target of a redirection: whatever it looks like, it is a path.
 func (b *bash) redirect(n *syntax.Redirect) {
 	if n.Word == nil || n.Hdoc != nil {
 		return
 	}
+	target, whole := b.static(n.Word)
+	op := "write"
 	switch n.Op {
 	case syntax.RdrOut, syntax.AppOut, syntax.RdrAll, syntax.AppAll, syntax.RdrClob, syntax.RdrInOut:
-		b.add("write", n.Word)
+	case syntax.DplOut:
+		if _, err := strconv.Atoi(strings.TrimSuffix(target, "-")); err == nil || target == "-" {
+			return // 2>&1, 3>&1-, 2>&-; else it is &> as csh writes it
+		}
 	case syntax.RdrIn:
-		b.add("read", n.Word)
+		op = "read"
+	default:
+		return
+	}
+	if target != "" && !strings.ContainsRune(target, 0) {
+		b.note(Access{Op: op, Path: clean(target, b.cwd), Raw: target, Unresolved: !whole})
 	}
 }
 
+// add notes the paths among words.
 func (b *bash) add(op string, words ...*syntax.Word) {
 	for _, w := range words {
 		s, whole := b.static(w)
-		raw, ok := pathIn(s)
-		if !ok {
-			continue
+		if raw, guess, ok := pathIn(s); ok {
+			b.note(Access{Op: op, Path: clean(raw, b.cwd), Raw: raw, Unresolved: !whole, Guess: guess})
 		}
-		a := Access{Op: op, Path: clean(raw, b.cwd), Raw: raw, Source: "tool", Tool: "Bash", Unresolved: !whole}
-		if !b.seen[a] {
-			b.seen[a] = true
-			b.accesses = append(b.accesses, a)
-		}
+	}
+}
+
+func (b *bash) note(a Access) {
+	a.Source, a.Tool = "tool", "Bash"
+	if !b.seen[a] {
+		b.seen[a] = true
+		b.accesses = append(b.accesses, a)
 	}
 }
 

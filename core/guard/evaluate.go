@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -23,46 +24,71 @@ func denial(by, reason string) verdict {
 	return verdict{Verdict: policy.Verdict{Decision: policy.Deny, Reason: reason}, by: by}
 }
 
-// ask puts a question to every policy of the session that knows the gate, in order. The first denial or rewrite ends it; an ask
-// is kept while the others are heard, because one of them may deny.
+// ask puts a question to every policy of the session that judges the gate.
 func (g *Guard) ask(ctx context.Context, scope session.Scope, gate policy.Gate, input any) verdict {
+	body, err := json.Marshal(input)
+	if err != nil {
+		return denial("host", "the input can't be put to the policies")
+	}
+	return g.round(ctx, scope, gate, func(link) ([]question, error) { return []question{{body: body}}, nil })
+}
+
+// question is an input as it is put to a policy. about is named with a denial that does not name it.
+type question struct {
+	body  json.RawMessage
+	about string
+}
+
+// round puts questions to every policy of the session that judges the gate, in order. The first denial or rewrite ends it; an ask is kept
+// while the others are heard, because one of them may deny.
+func (g *Guard) round(ctx context.Context, scope session.Scope, gate policy.Gate, questions func(link) ([]question, error)) verdict {
+	result := verdict{Verdict: policy.Verdict{Decision: policy.Allow}}
 	chain, err := g.chain(scope)
 	if err != nil {
 		g.log.Error("resolving policies", zap.String("session", scope.SessionID), zap.Error(err))
 		return denial("host", "the session's policies can't be resolved")
 	}
-	body, err := json.Marshal(input)
-	if err != nil {
-		return denial("host", "the input can't be put to the policies")
+	if !slices.ContainsFunc(chain, func(l link) bool { return slices.Contains(l.gates, gate) }) {
+		return result
 	}
 	lock := g.locks[maphash.String(g.seed, scope.SessionID)%stripes]
 	select {
 	case lock <- struct{}{}:
 		defer func() { <-lock }()
 	case <-ctx.Done():
-		return denial("host", "the turn ended before the policies were asked")
 	}
-	result := verdict{Verdict: policy.Verdict{Decision: policy.Allow}}
 	for _, l := range chain {
-		info := l.module.Info()
-		if !slices.Contains(info.Gates, gate) {
+		if !slices.Contains(l.gates, gate) {
 			continue
 		}
-		by := "policy:" + info.Name
-		v, err := g.evaluate(ctx, scope, l, gate, body)
+		by := "policy:" + l.module.Info().Name
+		asked, err := questions(l)
 		if err != nil {
-			g.log.Error("keeping the state of a policy", zap.String("session", scope.SessionID), zap.String("policy", info.Name), zap.Error(err))
-			return denial(by, "the policy's state can't be kept")
+			return denial("host", "the input can't be put to the policies")
 		}
-		g.note(info.Name, v)
-		switch v.Decision {
-		case policy.Allow:
-		case policy.Ask:
-			if result.Decision == policy.Allow {
-				result = verdict{v, by}
+		for _, q := range asked {
+			// Looked at by itself: a select with both ready takes either.
+			if ctx.Err() != nil {
+				return denial("host", "whoever wanted it gave up before the policies were asked")
 			}
-		default:
-			return verdict{v, by}
+			v, err := g.evaluate(ctx, scope, l, gate, q.body)
+			if err != nil {
+				g.log.Error("keeping the state of a policy", zap.String("session", scope.SessionID), zap.String("policy", by), zap.Error(err))
+				return denial(by, "the policy's state can't be kept")
+			}
+			g.note(l.module.Info().Name, v)
+			if q.about != "" && v.Decision != policy.Allow && !strings.Contains(v.Reason, q.about) {
+				v.Reason = q.about + ": " + orText(v.Reason, string(v.Decision))
+			}
+			switch v.Decision {
+			case policy.Allow:
+			case policy.Ask:
+				if result.Decision == policy.Allow {
+					result = verdict{v, by}
+				}
+			default:
+				return verdict{v, by}
+			}
 		}
 	}
 	return result

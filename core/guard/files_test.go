@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
 
 	"github.com/agcluster/agcluster/core/event"
@@ -11,13 +12,14 @@ import (
 )
 
 type sessions struct {
+	policies []preset.Policy
 	recorded []event.Verdict
 	scopeErr error
 	err      error
 }
 
 func (s *sessions) Scope(_ context.Context, id string) (session.Scope, error) {
-	return scope(id), s.scopeErr
+	return scope(id, s.policies...), s.scopeErr
 }
 
 func (s *sessions) Record(_ context.Context, _ string, v event.Verdict) error {
@@ -107,6 +109,75 @@ func TestWhatTheHostCanNotJudgeIsItsOwnDenial(t *testing.T) {
 		t.Errorf("got %v, recorded %+v", err, s.recorded)
 	}
 	if err := NewFiles(newRig(t, Config{}, nil).Guard, s).Batch(t.Context(), "s", make(chan int)); !errors.As(err, &denied) || denied.By != "host" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestManyPathsAreJudgedTogether has one policy that takes batches and one that does not.
+func TestManyPathsAreJudgedTogether(t *testing.T) {
+	rels := []string{"d/a", "d/secret", "~/b", "d/\xff"}
+	for name, c := range map[string]struct {
+		policies   []preset.Policy
+		by, reason string
+		// asked is how often each policy is.
+		asked map[string]Counts
+	}{
+		"nobody judges paths": {},
+		"all are allowed": {
+			policies: []preset.Policy{puppet("puppet"), puppet("other")}, asked: map[string]Counts{"puppet": {Allow: 4}, "other": {Allow: 1}},
+		},
+		"one is denied by who is asked one by one": {
+			policies: []preset.Policy{puppet("puppet", `{"gate":"path.access","contains":"secret","verdict":"deny","reason":"no"}`), puppet("other")},
+			by:       "policy:puppet", reason: "/workspace/d/secret: no", asked: map[string]Counts{"puppet": {Allow: 1, Deny: 1}},
+		},
+		"one is denied without a word": {
+			policies: []preset.Policy{puppet("puppet", `{"gate":"path.access","contains":"secret","verdict":"deny"}`)},
+			by:       "policy:puppet", reason: "/workspace/d/secret: deny", asked: map[string]Counts{"puppet": {Allow: 1, Deny: 1}},
+		},
+		"one is denied by who names it": {
+			policies: []preset.Policy{puppet("puppet", `{"gate":"path.access","contains":"secret","verdict":"deny","reason":"/workspace/d/secret is closed"}`)},
+			by:       "policy:puppet", reason: "/workspace/d/secret is closed", asked: map[string]Counts{"puppet": {Allow: 1, Deny: 1}},
+		},
+		"one is denied in the batch": {
+			policies: []preset.Policy{puppet("puppet"), puppet("other", `{"gate":"path.access","contains":"\"paths\":[\"/workspace/d/a\",\"/workspace/d/secret\",\"/workspace/~/b\"","verdict":"deny","reason":"secret"}`)},
+			by:       "policy:other", reason: "secret", asked: map[string]Counts{"puppet": {Allow: 4}, "other": {Deny: 1}},
+		},
+		"a denial is stricter than a question": {
+			policies: []preset.Policy{puppet("puppet", `{"gate":"path.access","contains":"/a","verdict":"ask","reason":"sure?"}`), puppet("other", `{"gate":"path.access","verdict":"deny","reason":"no"}`)},
+			by:       "policy:other", reason: "no", asked: map[string]Counts{"puppet": {Allow: 3, Ask: 1}, "other": {Deny: 1}},
+		},
+		"a question is a denial that names its path": {
+			policies: []preset.Policy{puppet("puppet", `{"gate":"path.access","contains":"/b","verdict":"ask","reason":"sure?"}`)},
+			by:       "policy:puppet", reason: "the policy answers ask (/workspace/~/b: sure?), which a file request can't follow", asked: map[string]Counts{"puppet": {Allow: 3, Ask: 1}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, Config{}, nil)
+			s := &sessions{policies: c.policies}
+			err := NewFiles(g.Guard, s).Paths(t.Context(), "s", "delete", rels)
+			var denied *DeniedError
+			switch {
+			case c.by == "":
+				if err != nil || len(s.recorded) != 0 {
+					t.Errorf("got %v, recorded %+v", err, s.recorded)
+				}
+			case !errors.As(err, &denied) || denied.Gate != "path.access" || denied.By != c.by || denied.Reason != c.reason || len(s.recorded) != 1:
+				t.Errorf("got %v, recorded %+v", err, s.recorded)
+			}
+			if got := g.Counts(); !maps.Equal(got, c.asked) {
+				t.Errorf("asked %+v, want %+v", got, c.asked)
+			}
+		})
+	}
+	s := &sessions{policies: []preset.Policy{{Name: "nobody"}}}
+	var denied *DeniedError
+	if err := NewFiles(newRig(t, Config{}, nil).Guard, s).Paths(t.Context(), "s", "delete", rels); !errors.As(err, &denied) || denied.By != "host" {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s = &sessions{policies: []preset.Policy{puppet("other")}}
+	if err := NewFiles(newRig(t, Config{}, nil).Guard, s).Paths(ctx, "s", "delete", rels); !errors.As(err, &denied) || denied.By != "host" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -35,7 +35,7 @@ const (
 	maxInput  = 1 << 20
 	maxOutput = 8 << 20
 	// maxAccesses bounds the different paths of one call: each is a question to every policy.
-	maxAccesses = 256
+	maxAccesses = 1000
 	// readers bounds how many Bash commands are parsed at the same time: a hostile one takes tens of megabytes.
 	readers = 4
 	// trials bounds how many dry runs go on at the same time.
@@ -82,6 +82,8 @@ type link struct {
 	module *policy.Module
 	params json.RawMessage
 	state  string
+	// gates are those at which it is asked.
+	gates []policy.Gate
 }
 
 // New returns a Guard over the loaded policy modules and filter plugins.
@@ -140,7 +142,13 @@ func (g *Guard) resolve(c preset.Config) ([]link, error) {
 			return nil, fmt.Errorf("policy %q: %w", name, err)
 		}
 		for layer, params := range resolved {
-			chain = append(chain, link{m, params, fmt.Sprintf("%s/%d", name, layer)})
+			l := link{module: m, params: params, state: fmt.Sprintf("%s/%d", name, layer)}
+			for _, gate := range m.Info().Gates {
+				if m.Judges(gate, params) {
+					l.gates = append(l.gates, gate)
+				}
+			}
+			chain = append(chain, l)
 		}
 	}
 	return chain, nil

@@ -323,7 +323,7 @@ func TestPathsOfACallAreJudged(t *testing.T) {
 		`{"gate":"path.access","contains":"/etc/","verdict":"deny","reason":"not there"}`,
 		`{"gate":"path.access","contains":"/dear/","verdict":"ask","reason":"dear"}`)}}, nil)
 	many := ""
-	for i := range 300 {
+	for i := range 1001 {
 		many += fmt.Sprintf(" /tmp/%d", i)
 	}
 	for _, c := range []struct {
@@ -335,7 +335,7 @@ func TestPathsOfACallAreJudged(t *testing.T) {
 		{"Read", "file_path", "../etc/passwd", session.RulingDeny, []string{"path.access deny policy:puppet: not there"}},
 		{"Write", "file_path", "dear/x", session.RulingAsk, []string{"path.access ask policy:puppet: dear"}},
 		{"Bash", "command", "ls /workspace/dear/x; cat /etc/passwd", session.RulingDeny, []string{"path.access ask policy:puppet: dear", "path.access deny policy:puppet: not there"}},
-		{"Bash", "command", "ls" + many, session.RulingDeny, []string{"tool.call deny host: the call names 300 paths, the limit is 256"}},
+		{"Bash", "command", "ls" + many, session.RulingDeny, []string{"tool.call deny host: the call names 1001 paths, the limit is 1000"}},
 		{"Bash", "command", "ls" + strings.Repeat(" /tmp/x", 300), session.RulingAllow, nil},
 		{"WebFetch", "url", "/etc/passwd", session.RulingAllow, nil},
 	} {

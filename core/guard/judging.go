@@ -52,6 +52,15 @@ func (j *judging) take(gate string, v verdict) {
 	}
 }
 
+// settle takes what an answer without an ask or a rewrite was: nil allows.
+func (j *judging) settle(denied *DeniedError) {
+	if denied != nil {
+		j.deny(denied.By, denied.Reason)
+		return
+	}
+	j.done(nil, nil)
+}
+
 // done is the judgement when nothing denied.
 func (j *judging) done(current, original json.RawMessage) session.Judgement {
 	j.judgement.Ruling = session.RulingAllow

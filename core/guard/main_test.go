@@ -27,7 +27,8 @@ import (
 
 const puppetManifest = `
 name: %s
-gates: [tool.call, path.access, archive.entry, network.connect]
+gates: [tool.call, path.access, archive.entry, network.connect, agent.launch]
+batches: [%s]
 params: {type: object, additionalProperties: false, properties: {rules: {type: array}}}
 `
 
@@ -93,8 +94,9 @@ func buildPuppets() (*policy.Runtime, error) {
 	if err := os.Link(out, filepath.Join(dir, "other.wasm")); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"puppet", "other"} {
-		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), fmt.Appendf(nil, puppetManifest, name), 0o600); err != nil {
+	// Only the other one takes batches.
+	for name, batches := range map[string]string{"puppet": "", "other": "path.access"} {
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), fmt.Appendf(nil, puppetManifest, name, batches), 0o600); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package guard
 import (
 	"encoding/json"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/agcluster/agcluster/core/session"
@@ -21,6 +22,9 @@ type Access struct {
 	Tool   string `json:"tool,omitempty"`
 	// Unresolved says that the path goes on with something only the shell knows, such as a variable.
 	Unresolved bool `json:"unresolved,omitempty"`
+	// Guess says that a word of a Bash command has the form of a relative path and may be something else, such as sed's s/a/b/ or a
+	// branch: it is to be held against what is denied, not against what is allowed.
+	Guess bool `json:"guess,omitempty"`
 }
 
 // toolCall is the input of the gate tool.call.
@@ -144,11 +148,12 @@ func absolute(raw, cwd string) string {
 
 // pathIn finds the path that a word of a command names, if it names one: /etc/x, ~/x, ../x, and what follows in --file=/x,
 // if=/x, @/x. A slash alone proves nothing: '/api/v1' and '/pattern/d' are arguments too, so an absolute path counts when it
-// begins with a folder that a Linux system has.
-func pathIn(word string) (string, bool) {
+// begins with a folder that a Linux system has, and a relative one is a guess.
+func pathIn(word string) (raw string, guess, ok bool) {
 	if strings.ContainsAny(word, "\x00\n") {
-		return "", false
+		return "", false, false
 	}
+	given := word
 	for _, mark := range []string{"=", "@", ":"} {
 		before, after, ok := strings.Cut(word, mark)
 		if ok && !strings.Contains(before, "/") && (strings.HasPrefix(after, "/") || strings.HasPrefix(after, "~/")) &&
@@ -165,15 +170,30 @@ func pathIn(word string) (string, bool) {
 	}
 	switch {
 	case word == "~" || strings.HasPrefix(word, "~/"):
-		return word, true
+		return word, false, true
 	case word == ".." || strings.HasPrefix(word, "../") || strings.Contains(word, "/../") || strings.HasSuffix(word, "/.."):
-		return word, true
+		return word, false, true
 	case strings.HasPrefix(word, "/"):
 		first, _, _ := strings.Cut(strings.TrimLeft(path.Clean(word), "/"), "/")
-		return word, isSystemFolder(first)
+		return word, false, isSystemFolder(first)
 	default:
-		return "", false
+		return relativeIn(given)
 	}
+}
+
+// substitution is sed's s/a/b/g, and y/abc/xyz/.
+var substitution = regexp.MustCompile(`^[0-9,$]*[sy]/[^/]*/[^/]*/[A-Za-z0-9]*$`)
+
+// relativeIn finds what may be a path below the folder that the command runs in: a word with a slash, also in of=a/b and --file=a/b, that
+// is no option, no URL, no text of several words and no substitution.
+func relativeIn(word string) (raw string, guess, ok bool) {
+	if before, after, cut := strings.Cut(word, "="); cut && !strings.Contains(before, "/") {
+		word = after
+	}
+	if !strings.Contains(word, "/") || word[0] == '-' || strings.Contains(word, "://") || strings.ContainsAny(word, " \t") || substitution.MatchString(word) {
+		return "", false, false
+	}
+	return word, true, true
 }
 
 func isSystemFolder(name string) bool {

@@ -8,13 +8,16 @@ import (
 	"testing"
 )
 
-// lines is a reading's accesses, one line each: the operation, the path, and ? when it goes on.
+// lines is a reading's accesses, one line each: the operation, the path, ? when it goes on, and ~ when it is a guess.
 func lines(r reading) []string {
 	var out []string
 	for _, a := range r.accesses {
 		line := a.Op + " " + a.Path
 		if a.Unresolved {
 			line += "?"
+		}
+		if a.Guess {
+			line += "~"
 		}
 		out = append(out, line)
 	}
@@ -71,7 +74,7 @@ func TestPathsOfCommands(t *testing.T) {
 		want    []string
 	}{
 		{"ls", nil},
-		{"ls src/*.go", nil},
+		{"ls src/*.go", []string{"read /workspace/src/*.go~"}},
 		{"cat /etc/passwd", []string{"read /etc/passwd"}},
 		{"cat '/etc/passwd' \"/etc/hosts\" /e\\tc/x", []string{"read /etc/passwd", "read /etc/hosts", "read /etc/x"}},
 		{"cat /etc/pass''wd", []string{"read /etc/passwd"}},
@@ -195,4 +198,82 @@ func FuzzReadNeverPanics(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestRedirectionsNameAPathWhateverItLooksLike(t *testing.T) {
+	for _, c := range []struct {
+		command string
+		want    []string
+	}{
+		{"echo x > .git/hooks/pre-commit", []string{"write /workspace/.git/hooks/pre-commit"}},
+		{"cat > .git/hooks/pre-commit <<'EOF'\n#!/bin/sh\nEOF", []string{"write /workspace/.git/hooks/pre-commit"}},
+		{"echo x >> log", []string{"write /workspace/log"}},
+		{"echo x >| log", []string{"write /workspace/log"}},
+		{"echo x <> log", []string{"write /workspace/log"}},
+		{"echo x &> log", []string{"write /workspace/log"}},
+		{"echo x &>> log", []string{"write /workspace/log"}},
+		{"echo x >& log", []string{"write /workspace/log"}},
+		{"echo x 2> 'a b'", []string{"write /workspace/a b"}},
+		{"echo x >&2 2>&1 3>&1- 2>&-", nil},
+		{"cat < in <&3", []string{"read /workspace/in"}},
+		{"> /api/v1", []string{"write /api/v1"}},
+		{"> ~/x", []string{"write /home/agent/x"}},
+		{"echo x > $OUT", nil},
+		{"echo x > logs/$(date).txt", []string{"write /workspace/logs?"}},
+		{"echo x > \"$PWD/a\"", []string{"write /workspace/a"}},
+		{"echo x > a=/etc/b", []string{"write /workspace/a=/etc/b"}},
+		{"echo x > https://example.org", []string{"write /workspace/https:/example.org"}},
+		{"cat <<< .git/hooks/x", nil},
+		// After a cd, as far as that is literal.
+		{"cd .git && echo x > hooks/pre-commit", []string{"write /workspace/.git/hooks/pre-commit"}},
+		{"cd sub; cd ..; > a", []string{"read /workspace", "write /workspace/a"}},
+		{"(cd sub && > a); > b", []string{"write /workspace/sub/a", "write /workspace/b"}},
+		{"cd sub > log", []string{"write /workspace/log"}},
+		{"{ cd sub; > a; } > log", []string{"write /workspace/log", "write /workspace/sub/a"}},
+		{"(cd sub; > a) > log; > b", []string{"write /workspace/log", "write /workspace/sub/a", "write /workspace/b"}},
+		{"cd sub | cat; > a", []string{"write /workspace/a"}},
+		{"true | cd sub; > a", []string{"write /workspace/a"}},
+		{"true | { cd sub; > a; }; > b", []string{"write /workspace/sub/a", "write /workspace/b"}},
+		{"cd sub & > a", []string{"write /workspace/a"}},
+		{"x=$(cd sub; > a); > b", []string{"write /workspace/sub/a", "write /workspace/b"}},
+		{"if cd sub; then > a; fi", []string{"write /workspace/sub/a"}},
+		{"cd sub || exit; > a", []string{"write /workspace/sub/a"}},
+		{"cd \"$D\" && > a", []string{"write /workspace/a"}},
+	} {
+		if got := lines(read("Bash", command(t, c.command), "")); !slices.Equal(got, c.want) {
+			t.Errorf("%s\n got %q\nwant %q", c.command, got, c.want)
+		}
+	}
+}
+
+func TestWordsWithASlashAreGuesses(t *testing.T) {
+	for _, c := range []struct {
+		command string
+		want    []string
+	}{
+		{"cp a .git/hooks/", []string{"read /workspace/.git/hooks~"}},
+		{"cp a .git/hooks/pre-commit", []string{"read /workspace/.git/hooks/pre-commit~"}},
+		{"tee ./.git/hooks/pre-commit", []string{"read /workspace/.git/hooks/pre-commit~"}},
+		{"tee ./x/../.git/hooks/pre-commit", []string{"read /workspace/.git/hooks/pre-commit"}},
+		{"tee '.git/hooks/pre-commit'", []string{"read /workspace/.git/hooks/pre-commit~"}},
+		{"dd of=.git/hooks/x", []string{"read /workspace/.git/hooks/x~"}},
+		{"install --target-directory=.git/hooks/ a", []string{"read /workspace/.git/hooks~"}},
+		{"cd .git && cp a hooks/", []string{"read /workspace/.git/hooks~"}},
+		{"cd .git/hooks && cp ../a .", []string{"read /workspace/.git/hooks~", "read /workspace/.git/a"}},
+		{"[ -f .git/hooks/x ] && [[ -x .git/hooks/y ]]", []string{"read /workspace/.git/hooks/x~", "read /workspace/.git/hooks/y~"}},
+		{"for f in .git/hooks/*; do cat $f; done", []string{"read /workspace/.git/hooks/*~"}},
+		{"cat .git/hooks/$NAME", []string{"read /workspace/.git/hooks?~"}},
+		{"bash -c 'cat a/b'", nil},
+		{"git commit -m 'mend config/.env and a/b'", nil},
+		{"echo \"see a/b\"", nil},
+		{"sed s/a/b/ x; sed -e s/a/b/g -e 1,3s/a/b/ -e y/abc/xyz/ x", nil},
+		{"curl https://example.org/a/b git+ssh://example.org/x", nil},
+		{"go build -o=bin/x -ldflags -s/w ./cmd/x", []string{"read /workspace/bin/x~", "read /workspace/cmd/x~"}},
+		{"cat $X/a/b", nil},
+		{"git checkout feature/x; go test ./...; grep -r foo/bar src", []string{"read /workspace/feature/x~", "read /workspace/...~", "read /workspace/foo/bar~"}},
+	} {
+		if got := lines(read("Bash", command(t, c.command), "")); !slices.Equal(got, c.want) {
+			t.Errorf("%s\n got %q\nwant %q", c.command, got, c.want)
+		}
+	}
 }

@@ -25,6 +25,9 @@ type Question struct {
 	Op, Path string
 	// Connection is asked at the gate network.connect.
 	Connection Connection
+	// Source and Provider are asked at the gate agent.launch, with the configuration.
+	Source   session.Source
+	Provider string
 }
 
 // Step is one answer that was heard on the way.
@@ -63,7 +66,10 @@ func (g *Guard) Try(ctx context.Context, c preset.Config, q Question) (Trial, er
 	if err != nil {
 		return Trial{}, err
 	}
-	scope := session.Scope{SessionID: trySession, ConfigID: c.ID, Config: c}
+	scope := session.Scope{SessionID: trySession, ConfigID: c.ID, Config: c, Source: q.Source, Provider: q.Provider}
+	if q.Source == session.SourceInline {
+		scope.ConfigID = "inline-" + trySession
+	}
 	j := judging{gate: string(q.Gate)}
 	switch q.Gate {
 	case policy.GateToolCall:
@@ -78,11 +84,9 @@ func (g *Guard) Try(ctx context.Context, c preset.Config, q Question) (Trial, er
 			j.done(nil, nil)
 		}
 	case policy.GateNetworkConnect:
-		if denied := dry.connect(ctx, scope, q.Connection); denied != nil {
-			j.deny(denied.By, denied.Reason)
-		} else {
-			j.done(nil, nil)
-		}
+		j.settle(dry.connect(ctx, scope, q.Connection))
+	case policy.GateAgentLaunch:
+		j.settle(dry.launch(ctx, scope, false))
 	default:
 		return Trial{}, fmt.Errorf("the gate %q can't be tried", q.Gate)
 	}

@@ -79,6 +79,15 @@ func TestTryTellsWhoDecidesAndWhoWasAsked(t *testing.T) {
 		"a connection that is fine": {
 			q: Question{Gate: policy.GateNetworkConnect, Connection: Connection{Host: "a.example", Port: 443}}, want: Trial{Verdict: policy.Allow},
 		},
+		"a launch": {
+			own: []preset.Policy{puppet("puppet", `{"gate":"agent.launch","contains":"\"config_id\":\"inline-dry-run\"","verdict":"deny","reason":"presets only"}`)},
+			q:   Question{Gate: policy.GateAgentLaunch, Source: session.SourceInline, Provider: "local"}, want: Trial{Verdict: policy.Deny, By: "policy:puppet", Reason: "presets only"},
+			steps: "policy:puppet deny presets only",
+		},
+		"a launch that is fine": {
+			own: []preset.Policy{puppet("puppet", `{"gate":"agent.launch","contains":"\"source\":\"inline\"","verdict":"deny"}`)},
+			q:   Question{Gate: policy.GateAgentLaunch, Source: session.SourceCustom, Provider: "local"}, want: Trial{Verdict: policy.Allow}, steps: "policy:puppet allow ",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := Config{Policies: c.operator}
@@ -97,7 +106,7 @@ func TestTryTellsWhoDecidesAndWhoWasAsked(t *testing.T) {
 		})
 	}
 	g := newRig(t, Config{}, nil)
-	if _, err := g.Try(t.Context(), preset.Config{}, Question{Gate: policy.GateAgentLaunch}); err == nil || !strings.Contains(err.Error(), "agent.launch") {
+	if _, err := g.Try(t.Context(), preset.Config{}, Question{Gate: policy.GateArchiveEntry}); err == nil || !strings.Contains(err.Error(), "archive.entry") {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

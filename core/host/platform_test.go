@@ -43,14 +43,31 @@ func TestADryRunSaysWhatASessionIsTold(t *testing.T) {
 	bash := func(command string) map[string]any {
 		return map[string]any{"config_id": "code-assistant", "gate": "tool.call", "tool": "Bash", "arguments": map[string]any{"command": command}}
 	}
+	narrow := func(command string) map[string]any {
+		q := bash(command)
+		delete(q, "config_id")
+		q["config"] = inline(func(c map[string]any) {
+			only := []string{"/workspace/src/**"}
+			c["policies"] = []map[string]any{{"name": "path", "params": map[string]any{"read": only, "write": only}}}
+		})
+		return q
+	}
 	for name, c := range map[string]struct {
 		question    map[string]any
 		verdict, by string
 	}{
-		"a command":             {bash("ls -l"), "allow", ""},
-		"one that leaves":       {bash("git push origin main"), "ask", "policy:tools"},
-		"one that is forbidden": {bash("sudo ls"), "deny", "policy:tools"},
-		"a hook":                {bash("echo x > /workspace/.git/hooks/pre-commit"), "deny", "policy:path"},
+		"a command":                               {bash("ls -l"), "allow", ""},
+		"one that leaves":                         {bash("git push origin main"), "ask", "policy:tools"},
+		"one that is forbidden":                   {bash("sudo ls"), "deny", "policy:tools"},
+		"a hook":                                  {bash("echo x > /workspace/.git/hooks/pre-commit"), "deny", "policy:path"},
+		"a hook, named from where the agent is":   {bash("echo x > .git/hooks/pre-commit"), "deny", "policy:path"},
+		"a hook, after a cd":                      {bash("cd .git && cat > hooks/pre-commit"), "deny", "policy:path"},
+		"a hook, as a word":                       {bash("cp x .git/hooks/"), "deny", "policy:path"},
+		"a hook, by a way around":                 {bash("tee ./x/../.git/hooks/pre-commit"), "deny", "policy:path"},
+		"work with slashes":                       {bash("sed -i s/a/b/ a/b && go test ./... && git checkout feature/x && grep -r foo/bar . > out.txt"), "allow", ""},
+		"slashes that are none, in narrow bounds": {narrow("sed s/a/b/ src/x; go test ./...; git checkout feature/x; grep foo/bar < src/y; curl https://example.org/x"), "allow", ""},
+		"a target out of narrow bounds":           {narrow("echo x > out.txt"), "deny", "policy:path"},
+		"a target in narrow bounds":               {narrow("cd src && echo x > out.txt"), "allow", ""},
 		"a tool that is not there": {
 			map[string]any{"config_id": "research-agent", "gate": "tool.call", "tool": "Bash", "arguments": map[string]any{"command": "ls"}}, "deny", "host",
 		},

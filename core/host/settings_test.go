@@ -3,6 +3,7 @@ package host_test
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -87,5 +88,56 @@ func jobSettingsHoldNowAndLater(t *testing.T, on string) {
 	}
 	if got := r.lastModel(); got != "claude-second-1" {
 		t.Errorf("after a restart the model is %s", got)
+	}
+}
+
+// TestALaunchIsRefusedByPolicy rules permission modes out for all sessions.
+func TestALaunchIsRefusedByPolicy(t *testing.T) {
+	r := newRig(t, options{env: []string{
+		`AGCLUSTER_GUARD_POLICIES=[{"name":"tools","params":{"permission_modes":["plan"]}}]`, "AGCLUSTER_POOL_SIZE=1", "AGCLUSTER_POOL_PRESETS=code-assistant",
+	}})
+	eventually(t, "a spare is ready", func() bool { p := r.pool(); return p.Ready == 1 && p.Starting == 0 })
+	in := func(mode string) map[string]any {
+		return inline(func(c map[string]any) { c["permission_mode"] = mode })
+	}
+	for name, body := range map[string]map[string]any{
+		"a preset that has a spare": {"config_id": "code-assistant"}, "an inline configuration": {"config": in("bypassPermissions")},
+	} {
+		body["api_key"] = key
+		for _, accept := range []string{"application/json", "text/event-stream"} {
+			a := r.requestAs("", http.MethodPost, "/api/agents/launch", body, "Accept", accept)
+			if why := a.problem(); a.status != 403 || !strings.HasPrefix(why, "denied by policy:tools: the permission mode ") || !strings.HasSuffix(why, "is not allowed here; plan are (tools policy)") {
+				t.Errorf("%s: %v", name, a)
+			}
+		}
+		delete(body, "api_key")
+		body["gate"] = "agent.launch"
+		if got := r.check(body); got.Verdict != "deny" || got.By != "policy:tools" || len(got.Steps) == 0 {
+			t.Errorf("%s, tried: %+v", name, got)
+		}
+	}
+	if p := r.pool(); p.Ready != 1 || p.Warm != 0 || p.Cold != 0 {
+		t.Errorf("a launch that was refused left the pool with %+v", p)
+	}
+	var list struct{ Total int }
+	if r.request(http.MethodGet, "/api/agents/sessions", nil).into(t, 200, &list); list.Total != 0 || len(r.volumes()) != 1 {
+		t.Errorf("%d sessions, volumes %v", list.Total, r.volumes())
+	}
+	if n := r.counts()["tools"]; n != 4 {
+		t.Errorf("4 launches were refused, %d verdicts are counted", n)
+	}
+
+	if got := r.check(map[string]any{"config": in("plan"), "gate": "agent.launch"}); got.Verdict != "allow" {
+		t.Errorf("what may be launched, tried: %+v", got)
+	}
+	id := r.launch(in("plan"))
+	// What may not be launched is not come by later.
+	if a := r.request(http.MethodPatch, "/api/agents/sessions/"+id, map[string]string{"permission_mode": "bypassPermissions"}); a.status != 403 || !strings.Contains(a.problem(), "policy:tools") {
+		t.Errorf("a change to a mode that is ruled out: %v", a)
+	}
+	r.request(http.MethodPatch, "/api/agents/sessions/"+id, map[string]string{"model": "opus"}).into(t, 200, nil)
+	x := turn{t, r.history(id)}
+	if v := x.denied("agent.launch"); v.By != "policy:tools" || len(of[event.Settings](x.events)) != 1 {
+		t.Errorf("told %s", describe(x.events))
 	}
 }

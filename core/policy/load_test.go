@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,37 +204,41 @@ func TestLoadRefusesWhatItCanNotTrust(t *testing.T) {
 		code     []byte
 		want     string
 	}{
-		"another digest":            {"name: pinned\ngates: [tool.call]\n", code, "the pinned one"},
-		"no wasm":                   {tinyManifest, []byte("hello"), "no WASM"},
-		"nothing":                   {tinyManifest, nil, "no WASM"},
-		"cut off":                   {tinyManifest, code[:len(code)/2], "cut off"},
-		"cut off, of Go":            {tinyManifest, shared(t).guests["path"][:1<<20], "cut off"},
-		"no export":                 {tinyManifest, change(func(w *wasm) { w.exports = nil }), "exports nothing"},
-		"no version":                {tinyManifest, rename("agcluster_abi_version", "agcluster_abi_versiom"), "must export agcluster_abi_version"},
-		"no alloc":                  {tinyManifest, rename("alloc", "allok"), "must export"},
-		"no evaluate":               {tinyManifest, rename("evaluate", "evaluatf"), "must export"},
-		"no memory":                 {tinyManifest, change(func(w *wasm) { w.memory, w.exports, w.data = nil, w.exports[:3], nil }), "must export"},
-		"another version":           {tinyManifest, bytes.Replace(code, code2(0x41, 1), code2(0x41, 2), 1), "its ABI version is 2, this host speaks 1"},
-		"another signature":         {tinyManifest, change(func(w *wasm) { w.bodies[2] = cat(typeAnswer, w.bodies[2][1:]) }), "its export evaluate has the wrong signature"},
-		"a host function":           {tinyManifest, change(func(w *wasm) { w.imports = [][]byte{cat("env", "now", 0, typeVersion)} }), "it imports env.now"},
-		"an imported memory":        {tinyManifest, change(func(w *wasm) { w.memory, w.imports = nil, [][]byte{cat("env", "memory", 2, 0, 2)} }), "env"},
-		"an imported global":        {tinyManifest, change(func(w *wasm) { w.imports = [][]byte{cat("env", "g", 3, i32, 0)} }), "env"},
-		"more memory than allowed":  {tinyManifest, change(func(w *wasm) { w.memory = cat(0, leb(4096)) }), "memory"},
-		"a trap at its start":       {tinyManifest, change(func(w *wasm) { w.function(typeNothing, startFunction, 0x00) }), "starting it"},
-		"a loop at its start":       {tinyManifest, change(func(w *wasm) { w.function(typeNothing, startFunction, 0x03, 0x40, 0x0c, 0, 0x0b) }), "starting it"},
-		"a trap when tried":         {tinyManifest, good(0x00).bytes(), "trying it"},
-		"a loop when tried":         {tinyManifest, good(0x03, 0x40, 0x0c, 0, 0x0b, 0x00).bytes(), "trying it"},
-		"an invalid body":           {tinyManifest, good(0x41, 1).bytes(), "compiling it"},
-		"no manifest":               {"", code, "policy.yaml"},
-		"no YAML":                   {"{", code, "policy.yaml"},
-		"an unknown gate":           {"name: x\ngates: [door]\n", code, `gates: unknown gate "door"`},
-		"no gate":                   {"name: x\n", code, "gates: at least one is needed"},
-		"no name":                   {"gates: [tool.call]\n", code, "name:"},
-		"a name with a slash":       {"name: a/b\ngates: [tool.call]\n", code, `name: "a/b"`},
-		"an unknown key":            {"name: x\ngates: [tool.call]\nmood: bad\n", code, "mood"},
-		"params that are no schema": {"name: x\ngates: [tool.call]\nparams: {type: thing}\n", code, "params"},
-		"params that are no object": {"name: x\ngates: [tool.call]\nparams: [1]\n", code, "policy.yaml"},
-		"a default that is invalid": {"name: x\ngates: [tool.call]\nparams: {properties: {n: {type: integer, default: many}}}\n", code, "the defaults of its parameters: params.n"},
+		"another digest":                    {"name: pinned\ngates: [tool.call]\n", code, "the pinned one"},
+		"no wasm":                           {tinyManifest, []byte("hello"), "no WASM"},
+		"nothing":                           {tinyManifest, nil, "no WASM"},
+		"cut off":                           {tinyManifest, code[:len(code)/2], "cut off"},
+		"cut off, of Go":                    {tinyManifest, shared(t).guests["path"][:1<<20], "cut off"},
+		"no export":                         {tinyManifest, change(func(w *wasm) { w.exports = nil }), "exports nothing"},
+		"no version":                        {tinyManifest, rename("agcluster_abi_version", "agcluster_abi_versiom"), "must export agcluster_abi_version"},
+		"no alloc":                          {tinyManifest, rename("alloc", "allok"), "must export"},
+		"no evaluate":                       {tinyManifest, rename("evaluate", "evaluatf"), "must export"},
+		"no memory":                         {tinyManifest, change(func(w *wasm) { w.memory, w.exports, w.data = nil, w.exports[:3], nil }), "must export"},
+		"another version":                   {tinyManifest, bytes.Replace(code, code2(0x41, 1), code2(0x41, 2), 1), "its ABI version is 2, this host speaks 1"},
+		"another signature":                 {tinyManifest, change(func(w *wasm) { w.bodies[2] = cat(typeAnswer, w.bodies[2][1:]) }), "its export evaluate has the wrong signature"},
+		"a host function":                   {tinyManifest, change(func(w *wasm) { w.imports = [][]byte{cat("env", "now", 0, typeVersion)} }), "it imports env.now"},
+		"an imported memory":                {tinyManifest, change(func(w *wasm) { w.memory, w.imports = nil, [][]byte{cat("env", "memory", 2, 0, 2)} }), "env"},
+		"an imported global":                {tinyManifest, change(func(w *wasm) { w.imports = [][]byte{cat("env", "g", 3, i32, 0)} }), "env"},
+		"more memory than allowed":          {tinyManifest, change(func(w *wasm) { w.memory = cat(0, leb(4096)) }), "memory"},
+		"a trap at its start":               {tinyManifest, change(func(w *wasm) { w.function(typeNothing, startFunction, 0x00) }), "starting it"},
+		"a loop at its start":               {tinyManifest, change(func(w *wasm) { w.function(typeNothing, startFunction, 0x03, 0x40, 0x0c, 0, 0x0b) }), "starting it"},
+		"a trap when tried":                 {tinyManifest, good(0x00).bytes(), "trying it"},
+		"a loop when tried":                 {tinyManifest, good(0x03, 0x40, 0x0c, 0, 0x0b, 0x00).bytes(), "trying it"},
+		"an invalid body":                   {tinyManifest, good(0x41, 1).bytes(), "compiling it"},
+		"no manifest":                       {"", code, "policy.yaml"},
+		"no YAML":                           {"{", code, "policy.yaml"},
+		"an unknown gate":                   {"name: x\ngates: [door]\n", code, `gates: unknown gate "door"`},
+		"no gate":                           {"name: x\n", code, "gates: at least one is needed"},
+		"no name":                           {"gates: [tool.call]\n", code, "name:"},
+		"a name with a slash":               {"name: a/b\ngates: [tool.call]\n", code, `name: "a/b"`},
+		"an unknown key":                    {"name: x\ngates: [tool.call]\nmood: bad\n", code, "mood"},
+		"params that are no schema":         {"name: x\ngates: [tool.call]\nparams: {type: thing}\n", code, "params"},
+		"params that are no object":         {"name: x\ngates: [tool.call]\nparams: [1]\n", code, "policy.yaml"},
+		"a default that is invalid":         {"name: x\ngates: [tool.call]\nparams: {properties: {n: {type: integer, default: many}}}\n", code, "the defaults of its parameters: params.n"},
+		"a rule on a gate that it has not":  {"name: x\ngates: [tool.call]\nonly_with: {agent.launch: [n]}\nparams: {properties: {n: {}}}\n", code, `only_with: "agent.launch" is none of its gates`},
+		"batches at a gate that has none":   {"name: x\ngates: [tool.call]\nbatches: [tool.call]\n", code, `batches: only path.access can be asked about in batches, of a policy that judges it; got "tool.call"`},
+		"batches at a gate that it has not": {"name: x\ngates: [tool.call]\nbatches: [path.access]\n", code, "batches: only path.access"},
+		"a rule on no parameter of its":     {"name: x\ngates: [tool.call]\nonly_with: {tool.call: [m]}\nparams: {properties: {n: {}}}\n", code, `only_with.tool.call: there is no parameter "m"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRuntime(t, policy.Config{Pins: map[string]string{"pinned": "sha256:00"}, MemoryPages: 512, Timeout: 200e6})
@@ -316,4 +321,30 @@ func FuzzLoadNeverPanics(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestAGateMayBeAboutSomeParametersOnly(t *testing.T) {
+	r := newRuntime(t, policy.Config{})
+	manifest := "name: tiny\ngates: [tool.call, agent.launch]\nonly_with: {agent.launch: [modes, kinds]}\nparams: {properties: {modes: {}, kinds: {}, deny: {}}}\n"
+	if err := r.Load(context.Background(), []byte(manifest), good().bytes()); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := r.Module("tiny")
+	for _, c := range []struct {
+		gate   policy.Gate
+		params string
+		want   bool
+	}{
+		{policy.GateToolCall, `{}`, true},
+		{policy.GateAgentLaunch, `{}`, false},
+		{policy.GateAgentLaunch, `{"deny":["Bash"]}`, false},
+		{policy.GateAgentLaunch, `{"deny":["Bash"],"kinds":null}`, true},
+		{policy.GateAgentLaunch, `{"modes":[]}`, true},
+		{policy.GateAgentLaunch, `nonsense`, true},
+		{policy.GatePathAccess, `{"modes":[]}`, false},
+	} {
+		if got := m.Judges(c.gate, json.RawMessage(c.params)); got != c.want {
+			t.Errorf("%s with %s: %v", c.gate, c.params, got)
+		}
+	}
 }

@@ -13,17 +13,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"go.uber.org/zap"
-	"go.yaml.in/yaml/v3"
 )
 
 // Gate is where a policy is asked.
@@ -102,6 +99,10 @@ type ModuleInfo struct {
 	// Digest is "sha256:" and the hex digest of the module's bytes.
 	Digest string
 	Gates  []Gate
+	// OnlyWith names, for some of the gates, the parameters of which one must be given for the module to be asked there.
+	OnlyWith map[Gate][]string
+	// Batches are the gates at which the module takes several accesses in one question; only path.access can be one.
+	Batches []Gate
 	// Params is the JSON Schema of the parameters.
 	Params json.RawMessage
 }
@@ -242,46 +243,6 @@ func (r *Runtime) Load(ctx context.Context, manifest, code []byte) error {
 	}
 	r.modules[info.Name] = m
 	return nil
-}
-
-// describe reads a policy.yaml.
-func describe(manifest []byte) (ModuleInfo, *jsonschema.Schema, error) {
-	var y struct {
-		Name        string         `yaml:"name"`
-		Version     string         `yaml:"version"`
-		Description string         `yaml:"description"`
-		Gates       []Gate         `yaml:"gates"`
-		Params      map[string]any `yaml:"params"`
-	}
-	dec := yaml.NewDecoder(strings.NewReader(string(manifest)))
-	dec.KnownFields(true)
-	if err := dec.Decode(&y); err != nil {
-		return ModuleInfo{}, nil, fmt.Errorf("reading policy.yaml: %w", err)
-	}
-	known := []Gate{GateAgentLaunch, GateToolCall, GatePathAccess, GateArchiveEntry, GateNetworkConnect}
-	for _, g := range y.Gates {
-		if !slices.Contains(known, g) {
-			return ModuleInfo{}, nil, fmt.Errorf("policy.yaml: gates: unknown gate %q", g)
-		}
-	}
-	if !regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`).MatchString(y.Name) {
-		return ModuleInfo{}, nil, fmt.Errorf("policy.yaml: name: %q is not 1 to 64 characters of a-z, 0-9, _ and -", y.Name)
-	}
-	if len(y.Gates) == 0 {
-		return ModuleInfo{}, nil, errors.New("policy.yaml: gates: at least one is needed")
-	}
-	if y.Params == nil {
-		y.Params = map[string]any{"type": "object", "additionalProperties": false}
-	}
-	params, err := json.Marshal(y.Params)
-	if err != nil {
-		return ModuleInfo{}, nil, fmt.Errorf("policy.yaml: params: %w", err)
-	}
-	schema, err := compileSchema(y.Name, params)
-	if err != nil {
-		return ModuleInfo{}, nil, fmt.Errorf("policy.yaml: params: %w", err)
-	}
-	return ModuleInfo{Name: y.Name, Version: y.Version, Description: y.Description, Gates: y.Gates, Params: params}, schema, nil
 }
 
 // Module returns a loaded module.

@@ -59,11 +59,17 @@ func (c *Catalog) Get(id string) (Config, bool) {
 // Validate checks a configuration against what this host knows; the error is Errors.
 func (c *Catalog) Validate(config Config) error { return Validate(config, c.known) }
 
-// Complete fills in what an inline configuration leaves out and validates the result; the error is Errors.
+// Complete fills in what an inline configuration leaves out and validates the result; the error is Errors. A Hidden value is one: nobody
+// knows what it stands for.
 func (c *Catalog) Complete(config Config) (Config, error) {
 	config = c.defaults.Fill(config)
-	if err := c.Validate(config); err != nil {
+	err := c.Validate(config)
+	found, ok := errors.AsType[Errors](err)
+	if err != nil && !ok {
 		return Config{}, err
+	}
+	if found = append(found, hiddenValues(config)...); len(found) > 0 {
+		return Config{}, found
 	}
 	return config, nil
 }

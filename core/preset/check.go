@@ -29,13 +29,16 @@ const (
 // Check reads and validates a configuration as a launch would and, other than that, keeps what is good of one that is not. It may
 // lack an id, which is only needed to keep it.
 func (c *Catalog) Check(text []byte, format Format) Checked {
-	if format == FormatJSON {
-		return c.check(strict.JSON(text))
-	}
-	return c.check(strict.YAML(text))
+	return c.checkText(text, format, func(string) Config { return Config{} })
 }
 
-func (c *Catalog) check(d strict.Document, err error) Checked {
+// checkText is Check; kept has what is kept under an id, whose values a Hidden one stands for.
+func (c *Catalog) checkText(text []byte, format Format, kept func(id string) Config) Checked {
+	read := strict.YAML
+	if format == FormatJSON {
+		read = strict.JSON
+	}
+	d, err := read(text)
 	if err != nil {
 		found, ok := errors.AsType[Errors](asErrors(err))
 		if !ok {
@@ -51,9 +54,9 @@ func (c *Catalog) check(d strict.Document, err error) Checked {
 	if !ok {
 		return out
 	}
-	text, err := json.Marshal(data)
+	known, err := json.Marshal(data)
 	if err == nil {
-		err = json.Unmarshal(text, &out.Config)
+		err = json.Unmarshal(known, &out.Config)
 	}
 	if err != nil {
 		out.Errors = append(out.Errors, FieldError{Message: fmt.Sprintf("can't be read: %s", err)})
@@ -62,6 +65,7 @@ func (c *Catalog) check(d strict.Document, err error) Checked {
 	out.Readable = true
 	// What was left out has been told already; what is around it is told now.
 	found, _ := errors.AsType[Errors](c.Validate(c.defaults.Fill(out.Config)))
+	found = append(found, hiddenValues(restored(out.Config, kept(out.Config.ID)))...)
 	told := map[string]bool{}
 	for _, e := range out.Errors {
 		told[e.Field] = true

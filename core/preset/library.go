@@ -13,15 +13,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/config/strict"
 )
 
 // MaxCustom is how many configurations of the users' own a library holds at most; each has at most strict.MaxBytes as YAML.
 const MaxCustom = 200
-
-// Hidden stands for a value that is not shown because it may be a credential.
-const Hidden = "***"
 
 // Errors that callers tell apart.
 var (
@@ -113,6 +109,15 @@ func (l *Library) Get(id string) (Config, bool) {
 		return o.filled, true
 	}
 	return l.Catalog.Get(id)
+}
+
+// Check is Catalog.Check; a Hidden value is good where a change of the configuration with this id would keep what it has.
+func (l *Library) Check(text []byte, format Format) Checked {
+	return l.checkText(text, format, func(id string) Config {
+		l.mu.RLock()
+		defer l.mu.RUnlock()
+		return l.own[id].given
+	})
 }
 
 // Own returns the users' own configurations and those of them that can't be used, each sorted by id.
@@ -233,9 +238,6 @@ func (l *Library) prepare(c Config) ([]byte, Config, error) {
 	if err != nil {
 		return nil, Config{}, err
 	}
-	if found := hiddenValues(c); len(found) > 0 {
-		return nil, Config{}, found
-	}
 	// A preset file must have a name.
 	c.Name = filled.Name
 	text, err := c.YAML()
@@ -295,50 +297,4 @@ func write(path string, text []byte) (err error) {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
-}
-
-// restored puts the values back that were shown as Hidden.
-func restored(c, before Config) Config {
-	c.Env = unhidden(c.Env, before.Env)
-	servers := make(map[string]agent.MCPServer, len(c.MCPServers))
-	for name, s := range c.MCPServers {
-		s.Env = unhidden(s.Env, before.MCPServers[name].Env)
-		s.Headers = unhidden(s.Headers, before.MCPServers[name].Headers)
-		servers[name] = s
-	}
-	if c.MCPServers != nil {
-		c.MCPServers = servers
-	}
-	return c
-}
-
-func unhidden(values, before map[string]string) map[string]string {
-	out := maps.Clone(values)
-	for name, value := range out {
-		if was, ok := before[name]; ok && value == Hidden {
-			out[name] = was
-		}
-	}
-	return out
-}
-
-// hiddenValues finds values that nobody has told: to keep three stars would lose what they stood for.
-func hiddenValues(c Config) Errors {
-	var found Errors
-	look := func(field string, values map[string]string) {
-		for _, name := range slices.Sorted(maps.Keys(values)) {
-			if values[name] == Hidden {
-				found = append(found, FieldError{
-					Field: strict.Join(field, name), Message: "*** stands for a value that is not shown; give the value itself",
-				})
-			}
-		}
-	}
-	look("env", c.Env)
-	for _, name := range slices.Sorted(maps.Keys(c.MCPServers)) {
-		at := strict.Join("mcp_servers", name)
-		look(at+".env", c.MCPServers[name].Env)
-		look(at+".headers", c.MCPServers[name].Headers)
-	}
-	return found
 }

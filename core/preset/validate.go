@@ -85,6 +85,7 @@ func ValidateMCPEnv(c Config, env map[string]map[string]string) error {
 			v.add(field, "the MCP server is reached by URL and has no environment")
 		default:
 			v.env(field, env[name])
+			v.found = append(v.found, hiddenIn(field, env[name])...)
 		}
 	}
 	return v.found.orNil()

@@ -290,6 +290,7 @@ func TestValidateMCPEnv(t *testing.T) {
 		{"an unknown server's", map[string]map[string]string{"x": {"A": "hunter2"}}, "mcp_env.x: the configuration has no MCP server of this name"},
 		{"one without an environment", map[string]map[string]string{"web": {"A": "hunter2"}}, "mcp_env.web: the MCP server is reached by URL and has no environment"},
 		{"a reserved name", map[string]map[string]string{"git_hub": {"PATH": "hunter2"}}, "mcp_env.git_hub.PATH: may not be set: the name is the host's"},
+		{"a hidden value", map[string]map[string]string{"git_hub": {"A": "***"}}, "mcp_env.git_hub.A: *** stands for a value that is not shown; give the value itself, or launch by config_id"},
 		{"a bad value", map[string]map[string]string{"git_hub": {"A": "hunter2\x00"}}, "mcp_env.git_hub.A: its value must be UTF-8 without NUL"},
 	} {
 		err := preset.ValidateMCPEnv(c, tt.env)

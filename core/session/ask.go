@@ -42,7 +42,11 @@ func (s *Service) judge(ctx context.Context, l *live, t *turn, ask agent.Ask) ag
 	case agent.StageResult:
 		j = s.guard.Result(ctx, l.scope(), ask)
 	case agent.StagePermission:
-		// The gates have seen this call already; the CLI's permission mode wants a person to see it too.
+		// The gates have seen this call already; the CLI's permission mode wants a person to see it too. One who has just let it pass
+		// need not be asked again.
+		if t.consents.take(ask) {
+			return agent.Answer{Allow: true, Reason: "a person has allowed this call"}
+		}
 		j = Judgement{Ruling: RulingAsk, Reason: "the session's permission mode asks for it"}
 	default:
 		j = Judgement{Ruling: RulingDeny, Reason: "unknown kind of ask"}
@@ -54,6 +58,7 @@ func (s *Service) judge(ctx context.Context, l *live, t *turn, ask agent.Ask) ag
 		}
 	}
 	if ask.Stage == agent.StageResult {
+		t.consents.drop(ask.ToolUseID)
 		l.results.hooked(ask.ToolUseID, j.Ruling == RulingAllow && len(j.Rewrite) == 0)
 		if j.Ruling == RulingAsk {
 			return agent.Answer{Reason: "a result can't wait for a person"}
@@ -70,6 +75,9 @@ func (s *Service) judge(ctx context.Context, l *live, t *turn, ask agent.Ask) ag
 		j.Ruling, j.Reason = RulingDeny, d.Reason
 		if d.Allow {
 			j.Ruling = RulingAllow
+			if ask.Stage == agent.StageCall {
+				t.consents.give(ask)
+			}
 		}
 	}
 	switch {

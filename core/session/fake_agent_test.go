@@ -175,6 +175,17 @@ func deaf(ctx context.Context, _ *fakeAgent, _ agent.TurnRequest, fn func(agent.
 type fakeGuard struct {
 	mu           sync.Mutex
 	call, result func(ctx context.Context, ask agent.Ask) Judgement
+	launch       func(ctx context.Context, scope Scope, change bool) error
+}
+
+func (g *fakeGuard) Launch(ctx context.Context, scope Scope, change bool) error {
+	g.mu.Lock()
+	launch := g.launch
+	g.mu.Unlock()
+	if launch == nil {
+		return nil
+	}
+	return launch(ctx, scope, change)
 }
 
 func (g *fakeGuard) Call(ctx context.Context, _ Scope, ask agent.Ask) Judgement {

@@ -116,7 +116,11 @@ func (l *live) openTurn() int64 {
 func (l *live) scope() Scope {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Scope{SessionID: l.id, ConfigID: l.rec.ConfigID, Config: l.rec.Config}
+	return l.scopeLocked()
+}
+
+func (l *live) scopeLocked() Scope {
+	return Scope{SessionID: l.id, ConfigID: l.rec.ConfigID, Config: l.rec.Config, Source: l.rec.Source, Provider: l.rec.Provider}
 }
 
 // idleSince reports since when nobody has used the session's sandbox, and whether there is one to free.

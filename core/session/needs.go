@@ -28,8 +28,11 @@ type Log interface {
 	Forget(sessionID string)
 }
 
-// Guard judges tool calls and results. It never fails: what goes wrong in it is a denial.
+// Guard judges launches, tool calls and results. It never fails: what goes wrong in it is a denial.
 type Guard interface {
+	// Launch judges a launch before anything is started for it or, with change, a session's new settings before they hold. An error is
+	// a refusal, which says by whom it is and why (Denied).
+	Launch(ctx context.Context, scope Scope, change bool) error
 	Call(ctx context.Context, scope Scope, ask agent.Ask) Judgement
 	Result(ctx context.Context, scope Scope, ask agent.Ask) Judgement
 }
@@ -39,6 +42,9 @@ type Scope struct {
 	SessionID string
 	ConfigID  string
 	Config    preset.Config
+	Source    Source
+	// Provider is the name of the provider plugin.
+	Provider string
 }
 
 // Ruling is what a guard decides.

@@ -91,7 +91,7 @@ func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error
 		return Session{}, ErrKeyMissing
 	}
 	rec := Session{
-		ID: "conv-" + randomHex(16), AgentID: "agent-" + randomHex(6), ConfigID: req.ConfigID, Config: req.Config,
+		ID: "conv-" + randomHex(16), AgentID: "agent-" + randomHex(6), ConfigID: req.ConfigID, Config: req.Config, Source: req.Source,
 		Provider: req.Provider, Owner: s.owner(req.Key), TranscriptID: uuid.NewString(), Status: StatusStarting,
 		CreatedAt: time.Now().UTC(), LastActive: time.Now().UTC(),
 	}
@@ -100,6 +100,9 @@ func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error
 	}
 	if rec.ConfigID == "" {
 		rec.ConfigID = "inline-" + randomHex(6)
+	}
+	if rec.Source == "" {
+		rec.Source = SourceInline
 	}
 	var err error
 	if rec.SealedEnv, err = seal(req.Key, rec.ID, req.MCPEnv); err != nil {
@@ -118,7 +121,14 @@ func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error
 		// A commit that was cancelled may have happened.
 		return Session{}, errors.Join(err, s.store.Delete(context.WithoutCancel(ctx), rec.ID))
 	}
-	release, err := s.acquire(ctx, l, true)
+	// Before it is in any queue, so that one that is refused takes no place and no spare.
+	err = s.permitted(ctx, l)
+	if err == nil {
+		var release func()
+		if release, err = s.acquire(ctx, l, true); err == nil {
+			release()
+		}
+	}
 	if err != nil {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), freeTimeout)
 		defer cancel()
@@ -128,8 +138,16 @@ func (s *Service) Launch(ctx context.Context, req LaunchRequest) (Session, error
 		}
 		return Session{}, fmt.Errorf("launching: %w", err)
 	}
-	release()
 	return l.snapshot(), nil
+}
+
+// permitted asks the gate of launches. The record is there by now: it is what policies keep their state with.
+func (s *Service) permitted(ctx context.Context, l *live) error {
+	err := s.guard.Launch(ctx, l.scope(), false)
+	if err != nil {
+		s.zap.Info("a launch was refused", zap.String("session", l.id), zap.String("config", l.rec.ConfigID), zap.Error(err))
+	}
+	return err
 }
 
 // admit registers a new session unless the host drains, and holds up Close until done is called.

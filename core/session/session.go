@@ -33,6 +33,16 @@ const (
 	ActivityWaiting Activity = "waiting"
 )
 
+// Source is where a session's configuration is from.
+type Source string
+
+// The sources: one that ships with the host or is the operator's, one that a user keeps at the host, and one that came with the launch.
+const (
+	SourcePreset Source = "preset"
+	SourceCustom Source = "custom"
+	SourceInline Source = "inline"
+)
+
 // Session is one agent with its history. The log, the workspace and the transcript are the session; a sandbox comes and goes.
 type Session struct {
 	// ID is "conv-" and 32 hex digits, AgentID is "agent-" and 12.
@@ -41,6 +51,7 @@ type Session struct {
 	// ConfigID is a preset's id, or "inline-…".
 	ConfigID string
 	Config   preset.Config
+	Source   Source
 	Provider string
 	// Owner is the HMAC of the key the session was launched with. The key itself is nowhere but in memory.
 	Owner []byte
@@ -129,6 +140,8 @@ type LaunchRequest struct {
 	// Config is validated already; ConfigID is its id or "inline-…".
 	Config   preset.Config
 	ConfigID string
+	// Source is where Config is from; empty is inline.
+	Source Source
 	// Provider is a provider plugin's name; empty is the host's default.
 	Provider string
 	// MCPEnv is {server: {VAR: value}}, credentials for MCP servers.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/agcluster/agcluster/core/agent"
 	"github.com/agcluster/agcluster/core/event"
+	"github.com/agcluster/agcluster/core/preset"
 )
 
 // Change is what a person changes of a session. What is nil stays as it is.
@@ -19,8 +20,18 @@ type Change struct {
 	PermissionMode *string
 }
 
+func (c Change) apply(config *preset.Config) {
+	if c.Model != nil {
+		config.Model = *c.Model
+	}
+	if c.PermissionMode != nil {
+		config.PermissionMode = *c.PermissionMode
+	}
+}
+
 // Change changes a session: what runs now, and every start after it. It waits for a start that is under way. A turn that runs goes on
-// with the model that it began with. It fails with agent.ErrInvalid when Claude Code refuses, and then nothing has changed.
+// with the model that it began with. It fails with agent.ErrInvalid when Claude Code refuses, and with what the guard says when a launch
+// with these settings would be refused; then nothing has changed.
 func (s *Service) Change(ctx context.Context, id string, c Change) (Session, error) {
 	l, err := s.live(ctx, id)
 	if err != nil {
@@ -37,11 +48,15 @@ func (s *Service) Change(ctx context.Context, id string, c Change) (Session, err
 	}
 	defer l.unlock()
 	l.mu.Lock()
-	b, status := l.box, l.rec.Status
+	b, status, wanted := l.box, l.rec.Status, l.scopeLocked()
 	usable := b != nil && b.configured && !b.spoiled
 	l.mu.Unlock()
 	if status == StatusStopping {
 		return Session{}, ErrStopping
+	}
+	c.apply(&wanted.Config)
+	if err := s.allowed(ctx, l, wanted); err != nil {
+		return Session{}, err
 	}
 	if usable {
 		if err := s.tell(ctx, b, agent.Settings(c)); err != nil {
@@ -50,15 +65,10 @@ func (s *Service) Change(ctx context.Context, id string, c Change) (Session, err
 	}
 	var now event.Settings
 	l.update(func(rec *Session) {
-		if c.Model != nil {
-			rec.Config.Model = *c.Model
-		}
-		if c.PermissionMode != nil {
-			rec.Config.PermissionMode = *c.PermissionMode
-		}
+		c.apply(&rec.Config)
 		now = event.Settings{Model: rec.Config.Model, PermissionMode: rec.Config.PermissionMode}
 		if now.PermissionMode == "" {
-			now.PermissionMode = defaultMode
+			now.PermissionMode = DefaultMode
 		}
 	})
 	// It holds now, whether or not somebody still waits for it.
@@ -70,6 +80,23 @@ func (s *Service) Change(ctx context.Context, id string, c Change) (Session, err
 		return Session{}, fmt.Errorf("telling of new settings: %w", err)
 	}
 	return l.snapshot(), nil
+}
+
+// allowed asks the gate of launches about new settings: what may not be launched is not come by later. Its refusal is an event.
+func (s *Service) allowed(ctx context.Context, l *live, wanted Scope) error {
+	refusal := s.guard.Launch(ctx, wanted, true)
+	var denied interface {
+		Denied() (gate, by, reason string)
+	}
+	if !errors.As(refusal, &denied) {
+		return refusal
+	}
+	gate, by, reason := denied.Denied()
+	verdict := event.Verdict{Gate: gate, Decision: string(RulingDeny), By: by, Reason: reason}
+	if _, err := s.log.Append(context.WithoutCancel(ctx), l.id, l.openTurn(), verdict); err != nil {
+		return fmt.Errorf("recording a verdict: %w", err)
+	}
+	return refusal
 }
 
 // tell changes the settings of a CLI that runs. One that is lost gets them with its next start.

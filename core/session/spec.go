@@ -11,8 +11,8 @@ import (
 // Workspace is where a session's files are, as its agent sees them.
 const Workspace = "/workspace"
 
-// defaultMode is the permission mode of a configuration that names none.
-const defaultMode = "acceptEdits"
+// DefaultMode is the permission mode of a configuration that names none.
+const DefaultMode = "acceptEdits"
 
 // SpareSpec is the sandbox that launches of a configuration ask for, as far as it is known before there is one.
 func SpareSpec(provider string, c preset.Config) (SandboxSpec, error) {
@@ -36,7 +36,7 @@ func sessionSpec(rec Session, key string) (agent.SessionSpec, error) {
 		spec.Cwd = Workspace
 	}
 	if spec.PermissionMode == "" {
-		spec.PermissionMode = defaultMode
+		spec.PermissionMode = DefaultMode
 	}
 	if len(c.MCPServers) > 0 {
 		spec.MCPServers = make(map[string]agent.MCPServer, len(c.MCPServers))

@@ -47,6 +47,8 @@ type turn struct {
 	asking sync.WaitGroup
 	slots  chan struct{}
 	asks   map[string]chan Decision
+	// consents are the calls that a person let pass.
+	consents consents
 	// ending says that its last words are being kept. Guarded by live.mu.
 	ending bool
 }

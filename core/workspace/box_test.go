@@ -290,9 +290,11 @@ func isRefused(err error) bool {
 
 // gates allow what a test doesn't deny, and remember what they were asked.
 type gates struct {
-	mu         sync.Mutex
-	denied     map[string]bool
-	paths      []string
+	mu     sync.Mutex
+	denied map[string]bool
+	paths  []string
+	// many has the lengths of what Paths was asked about.
+	many       []int
 	batches    []Batch
 	maxEntries int64
 	maxBytes   int64
@@ -306,6 +308,19 @@ func (g *gates) Path(_ context.Context, _, op, rel string) error {
 	g.paths = append(g.paths, op+" "+rel)
 	if g.denied[op+" "+rel] {
 		return deny("%s %s", op, rel)
+	}
+	return nil
+}
+
+// Paths implements Gates.
+func (g *gates) Paths(ctx context.Context, id, op string, rels []string) error {
+	g.mu.Lock()
+	g.many = append(g.many, len(rels))
+	g.mu.Unlock()
+	for _, rel := range rels {
+		if err := g.Path(ctx, id, op, rel); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -121,15 +121,7 @@ func (s *Service) Move(ctx context.Context, sessionID, from, to string, overwrit
 		return "", &InvalidPathError{to, "lies in what is to be moved"}
 	}
 	if v.entry.Type == agent.EntryDirectory {
-		err := v.gateBelow(ctx, func(p string) error {
-			for _, a := range []struct{ op, path string }{{"read", p}, {"delete", p}, {"write", at.path + p[len(v.path):]}} {
-				if err := s.gates.Path(ctx, sessionID, a.op, a.path); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := v.gateBelow(ctx, wish{"read", v.path}, wish{"delete", v.path}, wish{"write", at.path}); err != nil {
 			return "", err
 		}
 	}

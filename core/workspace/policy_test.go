@@ -203,3 +203,38 @@ func BenchmarkGatesOf10000Entries(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkGatesBelowAFolderOf10000 deletes and moves a folder, and puts the same deletion to the gates path by path for comparison.
+func BenchmarkGatesBelowAFolderOf10000(b *testing.B) {
+	s := &sessions{config: policies(`{}`, `{"deny":["/workspace/secrets/**"]}`)}
+	gates := realGates(b, s)
+	bx := newBox(map[string]string{"to/": ""})
+	for i := range 10_000 {
+		bx.put(fmt.Sprintf("d/%d/some-file-%d.txt", i%50, i), "x")
+	}
+	r := start(b, bx, Config{}, exporter(plain))
+	r.Service.gates = gates
+	v, err := r.enter(b.Context(), "s", "delete", "d", false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer v.release()
+	one := func() error {
+		return v.files.Tree(b.Context(), "d", func(e agent.Entry) error { return gates.Path(b.Context(), "s", "delete", e.Raw()) })
+	}
+	for name, do := range map[string]func() error{
+		"delete": func() error { return v.gateBelow(b.Context(), wish{"delete", "d"}) },
+		"move": func() error {
+			return v.gateBelow(b.Context(), wish{"read", "d"}, wish{"delete", "d"}, wish{"write", "to/d"})
+		},
+		"path by path": one,
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := do(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

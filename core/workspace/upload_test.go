@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -189,5 +190,56 @@ func TestDelete(t *testing.T) {
 	r := start(t, newBox(map[string]string{"d/x": "", "d/y": ""}), Config{MaxExportEntries: 1}, nil)
 	if err := r.Delete(context.Background(), "s", "d", true); !tooLarge("entries", "", 1, 2)(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAFolderIsPutToTheGatesInBatches(t *testing.T) {
+	items := map[string]string{"d/": "", "to/": ""}
+	for i := range 120 {
+		items[fmt.Sprintf("d/%03d", i)] = "x"
+	}
+	for name, c := range map[string]struct {
+		do     func(r rig) error
+		denied string
+		many   []int
+		// last is what was asked about last.
+		last string
+	}{
+		"a deletion":                {func(r rig) error { return r.Delete(t.Context(), "s", "d", true) }, "", []int{50, 50, 20}, "delete d/119"},
+		"a deletion that is denied": {func(r rig) error { return r.Delete(t.Context(), "s", "d", true) }, "delete d/060", []int{50, 50}, "delete d/060"},
+		"a move": {func(r rig) error {
+			_, err := r.Move(t.Context(), "s", "d", "to/e", false)
+			return err
+		}, "", []int{50, 50, 50, 50, 50, 50, 20, 20, 20}, "write to/e/119"},
+		"a move to where it is denied": {func(r rig) error {
+			_, err := r.Move(t.Context(), "s", "d", "to/e", false)
+			return err
+		}, "write to/e/003", []int{50, 50, 50}, "write to/e/003"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, newBox(items), Config{}, exporter(plain))
+			if c.denied != "" {
+				r.gates.denied[c.denied] = true
+			}
+			if err := c.do(r); c.denied == "" && err != nil || c.denied != "" && !isRefused(err) {
+				t.Errorf("got %v", err)
+			}
+			if last := r.gates.paths[len(r.gates.paths)-1]; !slices.Equal(r.gates.many, c.many) || last != c.last {
+				t.Errorf("asked about %v paths, last %q", r.gates.many, last)
+			}
+			if _, ok := r.box.items["d/000"]; ok != (c.denied != "") {
+				t.Errorf("d/000 is there: %v", ok)
+			}
+		})
+	}
+	// Long names make small batches, also where they are to be long.
+	long := strings.Repeat("n", 200)
+	items = map[string]string{"d/": "", long + "/": ""}
+	for i := range 100 {
+		items[fmt.Sprintf("d/%03d%s", i, long)] = "x"
+	}
+	r := start(t, newBox(items), Config{}, exporter(plain))
+	if _, err := r.Move(t.Context(), "s", "d", long+"/e", false); err != nil || !slices.Equal(r.gates.many, []int{41, 41, 41, 41, 41, 41, 18, 18, 18}) {
+		t.Errorf("%v: asked about %v paths", err, r.gates.many)
 	}
 }

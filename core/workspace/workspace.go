@@ -68,6 +68,8 @@ type Sandboxes interface {
 type Gates interface {
 	// Path judges one access (op is read, write, delete or list) to a path relative to /workspace.
 	Path(ctx context.Context, sessionID, op, rel string) error
+	// Paths judges many at once, which costs a small part of what one by one does. A refusal names the path.
+	Paths(ctx context.Context, sessionID, op string, rels []string) error
 	// Batch judges a Batch.
 	Batch(ctx context.Context, sessionID string, batch any) error
 }

@@ -87,6 +87,16 @@ type GetRequest struct{ ID string }
 // ListRequest selects sandboxes by labels; no labels select all.
 type ListRequest struct{ Labels map[string]string }
 
+// Selects says whether a sandbox with these labels is asked for: it has all of the request's, with the same values.
+func (r ListRequest) Selects(labels map[string]string) bool {
+	for key, value := range r.Labels {
+		if got, ok := labels[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}
+
 // ListResponse holds the selected sandboxes, in no particular order.
 type ListResponse struct{ Sandboxes []Sandbox }
 

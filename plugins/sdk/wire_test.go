@@ -362,3 +362,22 @@ func TestServeRefusesWhatIsNotOnePlugin(t *testing.T) {
 		}
 	}
 }
+
+func TestAListSelectsByAllOfItsLabels(t *testing.T) {
+	labels := map[string]string{"host": "a", "session": ""}
+	for _, c := range []struct {
+		wanted map[string]string
+		want   bool
+	}{
+		{nil, true},
+		{map[string]string{"host": "a"}, true},
+		{map[string]string{"host": "a", "session": ""}, true},
+		{map[string]string{"host": "b"}, false},
+		{map[string]string{"generation": ""}, false},
+		{map[string]string{"host": "a", "generation": "1"}, false},
+	} {
+		if got := (ListRequest{Labels: c.wanted}).Selects(labels); got != c.want {
+			t.Errorf("%v of %v: %v", c.wanted, labels, got)
+		}
+	}
+}

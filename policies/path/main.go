@@ -26,6 +26,10 @@ type access struct {
 	Source     string `json:"source"`
 	Tool       string `json:"tool"`
 	Unresolved bool   `json:"unresolved"`
+	// Guess says that it may be no path at all.
+	Guess bool `json:"guess"`
+	// Paths are many for the same Op, instead of Path.
+	Paths []string `json:"paths"`
 }
 
 type batch struct {
@@ -42,7 +46,16 @@ func judge(in sdk.Input[params]) sdk.Verdict {
 	if err := json.Unmarshal(in.Input, &a); err != nil {
 		return sdk.Denied("the access can't be read (path policy)")
 	}
-	return judgeAccess(in.Params, a)
+	if a.Paths == nil {
+		return judgeAccess(in.Params, a)
+	}
+	for _, p := range a.Paths {
+		a.Path = p
+		if v := judgeAccess(in.Params, a); v.Decision != sdk.Allow {
+			return v
+		}
+	}
+	return sdk.Allowed()
 }
 
 // judgeExport judges every entry of an archive as read. The entries' names are relative to the workspace.
@@ -81,7 +94,7 @@ func judgeAccess(p params, a access) sdk.Verdict {
 	if matches(p.Deny, a) {
 		return sdk.Denied(fmt.Sprintf("%s %s is denied (path policy)", verb, a.Path))
 	}
-	if allowed != nil && !matches(allowed, a) {
+	if allowed != nil && !a.Guess && !matches(allowed, a) {
 		return sdk.Denied(fmt.Sprintf("%s %s is outside of the allowed paths (path policy)", verb, a.Path))
 	}
 	return sdk.Allowed()

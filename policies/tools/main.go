@@ -1,11 +1,12 @@
-// Command tools is the policy that says which tool calls run, which are refused and which a person decides. It judges the gate
-// tool.call.
+// Command tools is the policy that says which tool calls run, which are refused and which a person decides (tool.call), and with
+// which permission modes a session may be launched (agent.launch).
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/agcluster/agcluster/policies/sdk"
@@ -17,6 +18,11 @@ type params struct {
 	Allow []string `json:"allow"`
 	Deny  []string `json:"deny"`
 	Ask   []string `json:"ask"`
+	Modes []string `json:"permission_modes"`
+}
+
+type launch struct {
+	PermissionMode string `json:"permission_mode"`
 }
 
 type call struct {
@@ -29,6 +35,9 @@ type call struct {
 }
 
 func judge(in sdk.Input[params]) sdk.Verdict {
+	if in.Gate == "agent.launch" {
+		return judgeLaunch(in)
+	}
 	var c call
 	if err := json.Unmarshal(in.Input, &c); err != nil || c.Tool == "" {
 		return sdk.Denied("the call can't be read (tools policy)")
@@ -49,6 +58,22 @@ func judge(in sdk.Input[params]) sdk.Verdict {
 		}
 	}
 	return sdk.Allowed()
+}
+
+// judgeLaunch holds the CLI to modes that are listed: one that is new to us is not.
+func judgeLaunch(in sdk.Input[params]) sdk.Verdict {
+	var l launch
+	if err := json.Unmarshal(in.Input, &l); err != nil || l.PermissionMode == "" {
+		return sdk.Denied("the launch can't be read (tools policy)")
+	}
+	if in.Params.Modes == nil || slices.Contains(in.Params.Modes, l.PermissionMode) {
+		return sdk.Allowed()
+	}
+	allowed := "none"
+	if len(in.Params.Modes) > 0 {
+		allowed = strings.Join(in.Params.Modes, ", ")
+	}
+	return sdk.Denied(fmt.Sprintf("the permission mode %q is not allowed here; %s are (tools policy)", l.PermissionMode, allowed))
 }
 
 func mentionsCommands(p params) bool {

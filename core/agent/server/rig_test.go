@@ -26,8 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	token = "a-token-for-tests"
-	// patience is an outer limit: what takes longer hangs.
-	patience = 30 * time.Second
+	// patience is an outer limit: what takes longer hangs. A machine with many times the load it has processors for is no hang.
+	patience = 2 * time.Minute
 )
 
 // script is what a fake agent does in a turn.

@@ -24,11 +24,8 @@ type session struct {
 
 // configure starts the agent. It goes on when the host's request breaks off: the host asks again with the same spec.
 func (s *Server) configure(w http.ResponseWriter, r *http.Request) error {
-	var spec agent.SessionSpec
-	if err := decode(w, r, &spec); err != nil {
-		return err
-	}
-	if err := s.checkSpec(&spec); err != nil {
+	spec, err := s.readSpec(w, r)
+	if err != nil {
 		return err
 	}
 	canonical, err := json.Marshal(spec)
@@ -135,13 +132,19 @@ func envName(name string) bool {
 	return true
 }
 
-// prepare starts an agent that waits for a session.
-func (s *Server) prepare(w http.ResponseWriter, r *http.Request) error {
+// readSpec takes what the agent is to be started with.
+func (s *Server) readSpec(w http.ResponseWriter, r *http.Request) (agent.SessionSpec, error) {
 	var spec agent.SessionSpec
 	if err := decode(w, r, &spec); err != nil {
-		return err
+		return spec, err
 	}
-	if err := s.checkSpec(&spec); err != nil {
+	return spec, s.checkSpec(&spec)
+}
+
+// prepare starts an agent that waits for a session.
+func (s *Server) prepare(w http.ResponseWriter, r *http.Request) error {
+	spec, err := s.readSpec(w, r)
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()

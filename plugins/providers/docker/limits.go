@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -29,8 +30,8 @@ type limits struct {
 // resolveLimits fills in the defaults and refuses what no sandbox could start with.
 func resolveLimits(res sdk.Resources, opts options) (limits, error) {
 	lim := limits{
-		memoryBytes: orDefault(res.MemoryBytes, opts.MemoryBytes), milliCPU: orDefault(res.MilliCPU, opts.MilliCPU),
-		pids: orDefault(res.PIDs, opts.PIDs), diskBytes: res.DiskBytes,
+		memoryBytes: cmp.Or(res.MemoryBytes, opts.MemoryBytes), milliCPU: cmp.Or(res.MilliCPU, opts.MilliCPU),
+		pids: cmp.Or(res.PIDs, opts.PIDs), diskBytes: res.DiskBytes,
 	}
 	switch {
 	case lim.memoryBytes < minMemoryBytes:
@@ -43,13 +44,6 @@ func resolveLimits(res sdk.Resources, opts options) (limits, error) {
 		return limits{}, errors.New("resources.disk_bytes is negative")
 	}
 	return lim, nil
-}
-
-func orDefault(value, fallback int64) int64 {
-	if value == 0 {
-		return fallback
-	}
-	return value
 }
 
 // quota is the CPU limit in microseconds per cfsPeriod. It may exceed the engine's CPUs, which NanoCPUs may not: a preset that asks

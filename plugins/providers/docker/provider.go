@@ -212,7 +212,7 @@ func (p *Provider) List(ctx context.Context, req sdk.ListRequest) (sdk.ListRespo
 	var out sdk.ListResponse
 	for _, one := range list {
 		id := one.Labels[labelSandbox]
-		if !hasLabels(hostLabels(one.Labels), req.Labels) || before[id] || st.making(id) {
+		if !req.Selects(hostLabels(one.Labels)) || before[id] || st.making(id) {
 			continue
 		}
 		f := &found{container: one.ID, id: id, labels: one.Labels, status: one.State}
@@ -232,15 +232,6 @@ func (p *Provider) List(ctx context.Context, req sdk.ListRequest) (sdk.ListRespo
 		out.Sandboxes = append(out.Sandboxes, box)
 	}
 	return out, nil
-}
-
-func hasLabels(labels, wanted map[string]string) bool {
-	for key, value := range wanted {
-		if got, ok := labels[key]; !ok || got != value {
-			return false
-		}
-	}
-	return true
 }
 
 // Destroy implements sdk.Provider. It ends a Create that is under way. Sandboxes that have exited go with the volume they hold.

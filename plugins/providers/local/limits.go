@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -18,9 +19,9 @@ type limits struct {
 // resolveLimits fills in the defaults and refuses what no sandbox could start with.
 func resolveLimits(res sdk.Resources, opts options) (limits, error) {
 	lim := limits{
-		memoryBytes: orDefault(res.MemoryBytes, opts.MemoryBytes),
-		milliCPU:    orDefault(res.MilliCPU, opts.MilliCPU),
-		pids:        orDefault(res.PIDs, opts.PIDs),
+		memoryBytes: cmp.Or(res.MemoryBytes, opts.MemoryBytes),
+		milliCPU:    cmp.Or(res.MilliCPU, opts.MilliCPU),
+		pids:        cmp.Or(res.PIDs, opts.PIDs),
 		diskBytes:   res.DiskBytes,
 	}
 	switch {
@@ -36,13 +37,6 @@ func resolveLimits(res sdk.Resources, opts options) (limits, error) {
 		return limits{}, errors.New("resources.disk_bytes is negative")
 	}
 	return lim, nil
-}
-
-func orDefault(value, fallback int64) int64 {
-	if value == 0 {
-		return fallback
-	}
-	return value
 }
 
 // describe says per resource how it is enforced. nproc tells that processes are limited by rlimit.

@@ -279,7 +279,7 @@ func (p *Provider) List(_ context.Context, req sdk.ListRequest) (sdk.ListRespons
 	p.mu.Lock()
 	var found []*sandbox
 	for _, s := range p.sandboxes {
-		if s.ready() && hasLabels(s.labels, req.Labels) {
+		if s.ready() && req.Selects(s.labels) {
 			found = append(found, s)
 		}
 	}
@@ -289,15 +289,6 @@ func (p *Provider) List(_ context.Context, req sdk.ListRequest) (sdk.ListRespons
 		out.Sandboxes = append(out.Sandboxes, s.describe())
 	}
 	return out, nil
-}
-
-func hasLabels(labels, wanted map[string]string) bool {
-	for key, value := range wanted {
-		if got, ok := labels[key]; !ok || got != value {
-			return false
-		}
-	}
-	return true
 }
 
 // Destroy implements sdk.Provider. It ends a Create that is under way.

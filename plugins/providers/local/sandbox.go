@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -134,10 +133,7 @@ func (s *sandbox) awaitAgent(ctx context.Context, watcher *fsnotify.Watcher) err
 			return err
 		}
 		if linked {
-			var dialer net.Dialer
-			conn, err := dialer.DialContext(ctx, "unix", s.socket())
-			if err == nil {
-				_ = conn.Close() // Nothing was sent.
+			if answers(ctx, s.socket()) {
 				return nil
 			}
 			pause = 2 * time.Millisecond

@@ -95,12 +95,7 @@ func (p *provider) List(_ context.Context, req sdk.ListRequest) (out sdk.ListRes
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, box := range p.boxes {
-		matches := true
-		for k, v := range req.Labels {
-			got, ok := box.Labels[k]
-			matches = matches && ok && got == v
-		}
-		if matches || p.fault == "lists everything" {
+		if req.Selects(box.Labels) || p.fault == "lists everything" {
 			out.Sandboxes = append(out.Sandboxes, box)
 		}
 	}

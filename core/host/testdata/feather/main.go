@@ -123,14 +123,10 @@ func (p *provider) List(_ context.Context, req sdk.ListRequest) (sdk.ListRespons
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var all sdk.ListResponse
-next:
 	for _, b := range p.boxes {
-		for k, v := range req.Labels {
-			if b.told.Labels[k] != v {
-				continue next
-			}
+		if req.Selects(b.told.Labels) {
+			all.Sandboxes = append(all.Sandboxes, b.told)
 		}
-		all.Sandboxes = append(all.Sandboxes, b.told)
 	}
 	return all, nil
 }
