@@ -52,7 +52,7 @@ export interface paths {
         put?: never;
         /**
          * Launch an agent
-         * @description Starts a sandbox with Claude Code in it and answers when it is ready. Give config_id or config, not both. The key is kept in memory only; later requests show it as a bearer token.
+         * @description Starts a sandbox with Claude Code in it and answers when it is ready. Give config_id or config, not both. The key is kept in memory only; later requests show it as a bearer token. 403 when a policy refuses the launch; nothing was started then.
          */
         post: operations["launch"];
         delete?: never;
@@ -1055,10 +1055,10 @@ export interface components {
             /** @description Id of a configuration. */
             config_id?: string;
             /**
-             * @description What is asked: each gate has its own fields.
+             * @description What is asked: each gate has its own fields. agent.launch asks whether the configuration could be launched as it is.
              * @enum {string}
              */
-            gate: "tool.call" | "path.access" | "network.connect";
+            gate: "tool.call" | "path.access" | "network.connect" | "agent.launch";
             /** @description network.connect: a name or an address. */
             host?: string;
             /**
@@ -1073,6 +1073,8 @@ export interface components {
              * @description network.connect: 443, unless given.
              */
             port?: number;
+            /** @description agent.launch: name of a provider plugin; the host's default otherwise. */
+            provider?: string;
             /** @description tool.call: the tool, such as Bash. path.access: the tool that names the path, if any. */
             tool?: string;
         };
@@ -2287,7 +2289,7 @@ export interface components {
             /** @description What could be understood, with nothing filled in: unknown keys and values of the wrong type are left out. */
             config?: components["schemas"]["Config"];
             errors: components["schemas"]["ConfigError"][];
-            /** @description True when it could be launched. To keep it, an id is needed besides. */
+            /** @description True when it could be launched or, with the id of a configuration of one's own, put in its place: a value that is *** is what that has. To keep it, an id is needed. */
             valid: boolean;
             /** @description config as YAML, in the order that presets have. */
             yaml?: string;
@@ -2533,6 +2535,15 @@ export interface operations {
             };
             /** @description Unauthorized */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4092,7 +4103,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The configuration, complete. Values that may be credentials are ***, unless it ships with the host. */
+            /** @description The configuration, complete. Values of env and headers that may be credentials are ***, unless it ships with the host; empty ones and ${VAR} are shown. */
             200: {
                 headers: {
                     [name: string]: unknown;
