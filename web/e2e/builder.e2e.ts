@@ -149,6 +149,19 @@ describe("the builder", () => {
     await page.close();
   });
 
+  it("shows a configuration of one's own that can't be used, and lets it be written anew or deleted", async () => {
+    const { page, complaints } = await b.open("/platform");
+    await page.route("**/api/configs/custom/list", (route) => route.fulfill({ json: { configs: [], broken: [{ id: "half-gone", error: "policies[0].name: there is no policy called quota" }], total: 0 } }));
+    await page.goto(`${b.url}/builder?config=half-gone`);
+    await page.getByText("there is no policy called quota").waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.getByRole("button", { name: "Write it anew" }).click();
+    await editor(page).getByText("id: half-gone").waitFor();
+    // The host has no such file, so what it answers to its text is not of interest here.
+    expect(complaints.filter((c) => !c.includes("404"))).toEqual([]);
+    await page.close();
+  });
+
   it("does not lose what is not saved", async () => {
     const { page, complaints } = await b.open("/builder");
     await editor(page).waitFor();
