@@ -9,7 +9,7 @@ import { browser } from "./browser";
 const presets = readdirSync("../presets").filter((f) => f.endsWith(".yaml")).map((f) => f.replace(/\.yaml$/, ""));
 const editor = (page: Page) => page.getByLabel("The configuration as YAML");
 // By its accessible name: the mark of a required field is not part of it.
-const field = (page: Page, name: string) => page.getByRole("textbox", { name, exact: true });
+const field = (page: Page, name: string) => page.getByRole("region", { name: "What it is" }).getByRole("textbox", { name, exact: true });
 const unique = `e2e-${Date.now().toString(36)}`;
 
 /** The YAML as it would be exported. */
