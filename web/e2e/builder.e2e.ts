@@ -1,22 +1,26 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { violations } from "./axe";
 import { browser } from "./browser";
 
-const presets = ["code-assistant", "data-analysis", "fullstack-team", "research-agent"];
+// Every preset that ships with the host.
+const presets = readdirSync("../presets").filter((f) => f.endsWith(".yaml")).map((f) => f.replace(/\.yaml$/, ""));
 const editor = (page: Page) => page.getByLabel("The configuration as YAML");
 // By its accessible name: the mark of a required field is not part of it.
-const field = (page: Page, name: string) => page.getByRole("textbox", { name, exact: true });
+const field = (page: Page, name: string) => page.getByRole("region", { name: "What it is" }).getByRole("textbox", { name, exact: true });
 const unique = `e2e-${Date.now().toString(36)}`;
 
-/** What the YAML says, as it would be exported. */
-async function exported(page: Page): Promise<Record<string, unknown>> {
+/** The YAML as it would be exported. */
+async function exported(page: Page): Promise<string> {
   await page.getByRole("button", { name: "More" }).click();
   const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("menuitem", { name: "Export YAML" }).click()]);
-  return parse(readFileSync(await file.path(), "utf8")) as Record<string, unknown>;
+  return readFileSync(await file.path(), "utf8");
 }
+
+/** The comments of a YAML text, in their order. */
+const comments = (text: string) => text.split("\n").flatMap((line) => /^\s*#|\s#\s/.test(line) ? [line.slice(line.indexOf("#"))] : []);
 
 /** What the API says, without what is hidden or filled in to nothing. */
 async function told(url: string, id: string): Promise<Record<string, unknown>> {
@@ -25,27 +29,72 @@ async function told(url: string, id: string): Promise<Record<string, unknown>> {
   return (await answer.json()) as Record<string, unknown>;
 }
 
+/** A configuration with the values of env left out: the host hides those of one's own, as they may be credentials. */
+const hidden = (c: unknown) => ({ ...(c as object), env: Object.keys((c as { env?: object }).env ?? {}) });
+
 describe("the builder", () => {
   const b = browser();
 
-  it.each(presets)("%s: as YAML it says what the API says, the host finds nothing wrong, and saved as one's own it is the same", async (id) => {
+  it.each(presets)("%s: loaded, saved as one's own and changed there, it means what it should", async (id) => {
     const { page, complaints } = await b.open(`/builder?config=${id}`);
-    await page.getByText("The host finds nothing wrong.").waitFor();
-    const want = await told(b.url, id);
-    expect(await exported(page)).toEqual(want);
+    const file = parse(readFileSync(`../presets/${id}.yaml`, "utf8")) as Record<string, unknown>;
+    const fine = page.getByText("The host finds nothing wrong.");
+    await fine.waitFor();
+    const loaded = await exported(page);
+    expect(parse(loaded)).toEqual(file);
+    expect(parse(loaded)).toEqual(await told(b.url, id));
+
+    // Saved as it is.
+    const own = `${unique}-${id}`;
     await page.getByRole("button", { name: "Save as…" }).click();
-    await page.getByRole("dialog").getByLabel("Id").fill(`${unique}-${id}`);
+    await page.getByRole("dialog").getByLabel("Id").fill(own);
+    await page.getByRole("dialog").getByLabel("Name").fill("A copy");
     await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
-    await page.waitForURL(new RegExp(`config=${unique}-${id}`));
-    const own = await told(b.url, `${unique}-${id}`);
-    const hidden = (c: Record<string, unknown>) => ({ ...c, id: "", name: "", env: Object.keys((c.env ?? {})) });
-    expect(hidden(own)).toEqual(hidden(want));
-    await page.getByText("The host finds nothing wrong.").waitFor();
+    await page.waitForURL(new RegExp(`config=${own}`));
+    await page.getByRole("status").filter({ hasText: /^saved$/ }).waitFor();
+    expect(hidden(parse(await exported(page)))).toEqual(hidden({ ...file, id: own, name: "A copy" }));
+
+    // A field of the form, then a line of the YAML; each is in the other, and nothing else has changed.
+    await field(page, "Description").fill("Changed in the form: #1, \"quoted\"");
+    await editor(page).getByText("Changed in the form").first().waitFor();
+    await editor(page).getByText(`id: ${own}`).click();
+    await page.keyboard.press("End");
+    await page.keyboard.type("\nmodel: haiku");
+    await page.waitForFunction(() => [...document.querySelectorAll("input")].some((i) => i.value === "haiku"));
+    await page.getByLabel("Round trips a turn").fill("77");
+    await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.getByRole("status").filter({ hasText: /^saved$/ }).waitFor();
+    const changed = hidden({ ...file, id: own, name: "A copy", description: 'Changed in the form: #1, "quoted"', model: "haiku", max_turns: 77 });
+    expect(hidden(await told(b.url, own))).toEqual(changed);
+    await page.reload();
+    await fine.waitFor();
+    expect(hidden(parse(await exported(page)))).toEqual(changed);
+
     await page.getByRole("button", { name: "More" }).click();
     await page.getByRole("menuitem", { name: "Delete" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await page.waitForURL(/\/builder$/);
-    expect((await fetch(`${b.url}/api/configs/${unique}-${id}`)).status).toBe(404);
+    expect((await fetch(`${b.url}/api/configs/${own}`)).status).toBe(404);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it.each(presets)("%s: its comments are kept through changes in the form and in the YAML", async (id) => {
+    const { page, complaints } = await b.open("/builder");
+    const file = readFileSync(`../presets/${id}.yaml`, "utf8");
+    await editor(page).waitFor();
+    await page.getByLabel("File to import").setInputFiles({ name: `${id}.yaml`, mimeType: "application/yaml", buffer: Buffer.from(file) });
+    await editor(page).getByText(`id: ${id}`).waitFor();
+    await field(page, "Name").fill("Renamed");
+    await editor(page).getByText("name: Renamed").click();
+    await page.keyboard.press("End");
+    await page.keyboard.type("\nmodel: haiku # typed");
+    await page.waitForFunction(() => [...document.querySelectorAll("input")].some((i) => i.value === "haiku"));
+    await page.getByLabel("Round trips a turn").fill("77");
+    await editor(page).getByText("max_turns: 77").waitFor();
+    const text = await exported(page);
+    expect(parse(text)).toEqual({ ...(parse(file) as object), name: "Renamed", model: "haiku", max_turns: 77 });
+    expect(comments(text).sort()).toEqual([...comments(file), "# typed"].sort());
     expect(complaints).toEqual([]);
     await page.close();
   });
@@ -97,6 +146,19 @@ describe("the builder", () => {
     await page.getByRole("button", { name: "Ask the guard" }).click();
     await page.locator("#part-dryrun").getByText("allow", { exact: true }).first().waitFor();
     expect(complaints).toEqual([]);
+    await page.close();
+  });
+
+  it("shows a configuration of one's own that can't be used, and lets it be written anew or deleted", async () => {
+    const { page, complaints } = await b.open("/platform");
+    await page.route("**/api/configs/custom/list", (route) => route.fulfill({ json: { configs: [], broken: [{ id: "half-gone", error: "policies[0].name: there is no policy called quota" }], total: 0 } }));
+    await page.goto(`${b.url}/builder?config=half-gone`);
+    await page.getByText("there is no policy called quota").waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.getByRole("button", { name: "Write it anew" }).click();
+    await editor(page).getByText("id: half-gone").waitFor();
+    // The host has no such file, so what it answers to its text is not of interest here.
+    expect(complaints.filter((c) => !c.includes("404"))).toEqual([]);
     await page.close();
   });
 

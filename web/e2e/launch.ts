@@ -18,7 +18,7 @@ for line in sys.stdin:
 /** A configuration that may use every tool, with a policy that forbids sudo and a filter that takes secrets out. */
 export const everything = {
   id: "e2e-everything", name: "Everything", version: "1.0.0", permission_mode: "bypassPermissions", max_turns: 60,
-  allowed_tools: ["Bash", "Read", "Write", "Edit", "Grep", "Glob", "Task", "TodoWrite", "NotebookEdit", "WebFetch"],
+  allowed_tools: ["Bash", "Read", "Write", "Edit", "Grep", "Glob", "Task", "TodoWrite", "NotebookEdit", "WebFetch", "WebSearch"],
   resource_limits: { cpu_quota: 100_000, memory_limit: "2g", storage_limit: "2g" },
   agents: { reviewer: { description: "Reviews", prompt: "You review.", tools: ["Read"] } },
   mcp_servers: { tiny: { type: "stdio", command: "python3", args: ["-c", tiny] } },
@@ -59,7 +59,37 @@ export async function touch(id: string, name: string): Promise<void> {
   if (!answer.ok) throw new Error(`uploading ${name}: ${answer.status} ${await answer.text()}`);
 }
 
-/** Every kept event of a session. */
-export async function history(id: string): Promise<{ type: string; content?: string }[]> {
-  return ((await (await call("GET", `/api/agents/${id}/messages?limit=1000`)).json()) as { messages: { type: string; content?: string }[] }).messages;
+/** Puts a file into the workspace. */
+export async function put(id: string, path: string, content: string | Buffer): Promise<void> {
+  const answer = await fetch(`${inject("url")}/api/files/${id}/${encodeURIComponent(path)}`, { method: "PUT", headers: { Authorization: `Bearer ${key}` }, body: Buffer.from(content) });
+  if (!answer.ok) throw new Error(`PUT ${path}: ${answer.status} ${await answer.text()}`);
 }
+
+/** What of an event the tests look at. */
+export interface Told { event_id: number; type: string; turn?: number; content?: string; tool?: string; parent?: string; status?: string; is_error?: boolean }
+
+/** Every kept event of a session. */
+export async function history(id: string): Promise<Told[]> {
+  const { messages, has_more } = (await (await call("GET", `/api/agents/${id}/messages?limit=1000`)).json()) as { messages: Told[]; has_more: boolean };
+  if (has_more) throw new Error(`session ${id} has more events than are asked for`);
+  return messages;
+}
+
+/** The bytes of a file in the workspace. */
+export async function bytesOf(id: string, path: string): Promise<Buffer> {
+  return Buffer.from(await (await call("GET", `/api/files/${id}/${path.split("/").map(encodeURIComponent).join("/")}?raw=true`)).arrayBuffer());
+}
+
+interface Node { name: string; type: string; path: string; children?: Node[] | null }
+
+/** The paths of all files in the workspace, sorted. */
+export async function filesOf(id: string): Promise<string[]> {
+  const { tree } = (await (await call("GET", `/api/files/${id}`)).json()) as { tree: Node };
+  const files = (node: Node): string[] => [...(node.type === "file" ? [node.path] : []), ...(node.children ?? []).flatMap(files)];
+  return files(tree).sort();
+}
+
+/** Keeps a configuration as one of the users' own, and takes it away again. */
+export async function keep(config: object): Promise<void> { await call("POST", "/api/configs/custom", config); }
+
+export async function drop(config: string): Promise<void> { await call("DELETE", `/api/configs/custom/${config}`); }

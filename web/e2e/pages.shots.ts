@@ -63,6 +63,15 @@ const shots: Shot[] = [
   { name: "builder-error", path: "/builder", prepare: async (page) => { await settled(page); await page.getByLabel("Round trips a turn").fill("5000"); await page.locator("input[aria-invalid=true]").waitFor(); } },
   { name: "builder-copy", path: "/builder?config=code-assistant", prepare: async (page) => { await settled(page); await page.getByRole("button", { name: "Save as…" }).click(); await page.getByRole("dialog").waitFor(); } },
   { name: "builder-test", path: "/builder", prepare: async (page) => { await settled(page); await page.getByRole("button", { name: "Test" }).click(); await page.getByRole("dialog").waitFor(); } },
+  { name: "builder-dry-run-result", path: "/builder?config=code-assistant", prepare: async (page) => { await settled(page); await page.getByRole("button", { name: "Ask the guard" }).click(); const verdict = page.locator("#part-dryrun").getByText(/^(ask|deny|allow)$/).first(); await verdict.waitFor(); await verdict.scrollIntoViewIfNeeded(); } },
+  { name: "builder-unreadable", path: "/builder", prepare: async (page) => { await settled(page); await page.getByLabel("File to import").setInputFiles({ name: "a.yaml", mimeType: "text/yaml", buffer: Buffer.from("id: a\nname: [\n") }); await page.getByText("The YAML can't be read now").waitFor(); } },
+  { name: "builder-broken", path: "/platform", prepare: async (page) => {
+    await page.route("**/api/configs/custom/list", (route) => route.fulfill({ json: { configs: [], broken: [{ id: "half-gone", error: "policies[0].name: there is no policy called quota" }], total: 0 } }));
+    await page.goto(new URL("/builder?config=half-gone", page.url()).href);
+    await page.getByText("there is no policy called quota").waitFor();
+  } },
+  { name: "builder-leave", path: "/builder", prepare: async (page) => { await settled(page); await page.getByRole("textbox", { name: "Name", exact: true }).fill("Not saved"); await page.getByRole("link", { name: "Launch" }).click(); await page.getByRole("dialog").waitFor(); } },
+  { name: "host-away", path: "/sessions", prepare: async (page) => { await page.getByText("needs approval").first().waitFor(); await page.route("**/health", (route) => route.abort()); await page.route("**/api/agents/sessions", (route) => route.abort()); await page.getByText("The host can't be reached").first().waitFor({ timeout: 60_000 }); } },
   { name: "builder-missing", path: "/builder?config=nothing-here" },
   ...["plugins", "policies", "providers", "settings", "about"].map((tab) => ({ name: `platform-${tab}`, path: `/platform?tab=${tab}` })),
   { name: "session", path: (s) => `/sessions/${s.talked}` },

@@ -2,7 +2,8 @@ import { useState } from "react";
 import { useQueryClient } from "@tanstack/react-query";
 import { Button } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
-import { Field, Input } from "@/ui/field";
+import { Field } from "@/ui/field";
+import { SecretInput } from "@/ui/secret";
 import { Switch } from "@/ui/switch";
 import { currentKey, forgetKey, isRemembered, setKey, trialKey } from "./key";
 import { useHealth } from "./health";
@@ -32,7 +33,7 @@ function KeyForm({ onDone }: { onDone: () => void }) {
   return (
     <form className="flex flex-col gap-4" onSubmit={(e) => { e.preventDefault(); if (value.trim()) take(value.trim(), remember); }}>
       <Field label="Key" hint={currentKey() ? "A key is set. A new one takes its place; sessions belong to the key they were launched with." : undefined}>
-        {(control) => <Input {...control} type="password" autoComplete="off" spellCheck={false} placeholder="sk-ant-…" value={value} onChange={(e) => setValue(e.target.value)} />}
+        {(control) => <SecretInput {...control} name="the key" placeholder="sk-ant-…" value={value} onChange={(e) => setValue(e.target.value)} />}
       </Field>
       <Switch checked={remember} onChange={setRemember} label="Keep it until this tab is closed" />
       <div className="flex flex-wrap justify-end gap-2">

@@ -30,6 +30,11 @@ export function preloadConfigs() {
   queryClient.query(providersQuery).catch(seen);
 }
 
+/** Those of the users' own configurations that can't be used now, with what is wrong; they can be replaced and deleted. */
+export function useBroken() {
+  return useQuery({ queryKey: ["configs", "broken"], staleTime: 30_000, queryFn: async ({ signal }) => (await api.GET("/api/configs/custom/list", { signal })).data?.broken ?? [] });
+}
+
 export const configQuery = (id: string) => queryOptions({
   queryKey: ["config", id], staleTime: 30_000,
   queryFn: async ({ signal }): Promise<Config> => {
@@ -102,10 +107,13 @@ export function useTools() {
   return useQuery({ queryKey: ["tools"], staleTime: Infinity, queryFn: async ({ signal }) => (await getJSON<{ tools: Tool[] | null }>("/api/configs/tools", signal)).tools ?? [] });
 }
 
-/** The key's sessions. Asked for every three seconds while the page is seen; the answer of one key is never another's. */
-export function useSessions(key: string, live: boolean) {
+/**
+ * The key's sessions. live: asked for every three seconds while the page is seen, and with hidden, which is for notifications, also while it is
+ * not, as often as a browser lets a hidden page. The answer of one key is never another's.
+ */
+export function useSessions(key: string, live: boolean, hidden = false) {
   return useQuery({
-    queryKey: ["sessions", key], enabled: key !== "", refetchInterval: live ? 3_000 : false, staleTime: 2_000,
+    queryKey: ["sessions", key], enabled: key !== "", refetchInterval: live ? 3_000 : false, refetchIntervalInBackground: hidden, staleTime: 2_000,
     queryFn: async ({ signal }): Promise<Session[]> => (await api.GET("/api/agents/sessions", { signal })).data?.sessions ?? [],
   });
 }

@@ -1,7 +1,8 @@
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { request } from "@/api/client";
-import { isMissing } from "@/app/catalog";
+import { isMissing, useProviders } from "@/app/catalog";
+import { withoutHidden } from "@/launch/credentials";
 import { Badge, type Tone } from "@/ui/badge";
 import { Button } from "@/ui/button";
 import { Field, Input, Select, TextArea } from "@/ui/field";
@@ -14,7 +15,12 @@ interface Answer extends Step { steps?: Step[] | null; rewrite?: unknown }
 export const verdictTones: Readonly<Record<string, Tone>> = { allow: "good", deny: "bad", ask: "warn", rewrite: "accent" };
 
 /** Asks the host's guard whether a call would be allowed under the configuration as it is written now. Nothing is run. */
-export function DryRun({ config, tools }: { config: Record<string, unknown> | undefined; tools: string[] }) {
+export function DryRun({ config, id, tools }: {
+  config: Record<string, unknown> | undefined;
+  /** Of a configuration that is kept as it is written. */
+  id: string | undefined;
+  tools: string[];
+}) {
   const [gate, setGate] = useState("tool.call");
   const [tool, setTool] = useState("Bash");
   const [args, setArgs] = useState('{"command": "git push origin main"}');
@@ -22,11 +28,14 @@ export function DryRun({ config, tools }: { config: Record<string, unknown> | un
   const [op, setOp] = useState("write");
   const [host, setHost] = useState("example.org");
   const [port, setPort] = useState("443");
+  const [provider, setProvider] = useState("");
+  const providers = useProviders().data?.providers ?? [];
   const parsed = json(args);
   const check = useMutation({
     mutationFn: async () => {
-      const what = gate === "tool.call" ? { tool, arguments: parsed?.value ?? {} } : gate === "path.access" ? { path, op } : { host, port: Number(port) };
-      const answer = await request("/api/policies/check", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ config, gate, ...what }) });
+      const what = gate === "tool.call" ? { tool, arguments: parsed?.value ?? {} } : gate === "path.access" ? { path, op } : gate === "network.connect" ? { host, port: Number(port) } : provider ? { provider } : {};
+      const whose = id === undefined ? { config: withoutHidden(config ?? {}) } : { config_id: id };
+      const answer = await request("/api/policies/check", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...whose, gate, ...what }) });
       return (await answer.json()) as Answer;
     },
   });
@@ -34,7 +43,7 @@ export function DryRun({ config, tools }: { config: Record<string, unknown> | un
     <Section id="dryrun" title="Would it be allowed?" hint="The host's own guard decides, as in a session. Nothing is run.">
       <form className="flex flex-col gap-3" onSubmit={(e) => { e.preventDefault(); check.mutate(); }}>
         <Field label="What happens">
-          {(control) => <Select {...control} value={gate} onChange={(e) => { setGate(e.target.value); check.reset(); }}><option value="tool.call">The agent calls a tool</option><option value="path.access">A file is read or written</option><option value="network.connect">A host is connected to</option></Select>}
+          {(control) => <Select {...control} value={gate} onChange={(e) => { setGate(e.target.value); check.reset(); }}><option value="tool.call">The agent calls a tool</option><option value="path.access">A file is read or written</option><option value="network.connect">A host is connected to</option><option value="agent.launch">It is launched</option></Select>}
         </Field>
         {gate === "tool.call" ? (
           <>
@@ -46,6 +55,8 @@ export function DryRun({ config, tools }: { config: Record<string, unknown> | un
             <Field label="Path">{(control) => <Input {...control} value={path} className="font-mono text-xs" onChange={(e) => setPath(e.target.value)} />}</Field>
             <Field label="Access">{(control) => <Select {...control} value={op} onChange={(e) => setOp(e.target.value)}><option value="read">read</option><option value="write">write</option><option value="delete">delete</option><option value="list">list</option></Select>}</Field>
           </div>
+        ) : gate === "agent.launch" ? (
+          <Field label="On the provider">{(control) => <Select {...control} value={provider} onChange={(e) => setProvider(e.target.value)}><option value="">The host&apos;s default</option>{providers.map((p) => <option key={p.name} value={p.name}>{p.name}</option>)}</Select>}</Field>
         ) : (
           <div className="grid grid-cols-[1fr_6rem] gap-3">
             <Field label="Host">{(control) => <Input {...control} value={host} className="font-mono text-xs" onChange={(e) => setHost(e.target.value)} />}</Field>

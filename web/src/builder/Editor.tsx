@@ -45,13 +45,15 @@ export function Editor({ origin, text: given, picker }: { origin: Origin; text: 
   const dirty = draft.text !== draft.saved;
   const value = draft.read.value;
   const { view } = draft;
+  // What is kept as it is written: the host knows it by its id, with the values that it hides from us.
+  const kept = dirty || origin.kind === "new" ? undefined : origin.id;
   const blocker = useBlocker({ shouldBlockFn: () => dirty, enableBeforeUnload: () => dirty, withResolver: true });
 
   const form: Form = {
     view, edit: (path, next) => act({ do: "edit", path, value: next }), rename: (path, to) => act({ do: "rename", path, to }),
     error: (path, deep = false) => errorAt(check.findings, written(path), deep),
   };
-  const kept = (id: string, text: string) => {
+  const saved = (id: string, text: string) => {
     act({ do: "saved", text });
     void queries.invalidateQueries({ queryKey: ["configs"] });
     void queries.invalidateQueries({ queryKey: ["config", id] });
@@ -66,7 +68,7 @@ export function Editor({ origin, text: given, picker }: { origin: Origin; text: 
       else await create(value);
       return { id: view.id, text };
     },
-    onSuccess: ({ id, text }) => kept(id, text),
+    onSuccess: ({ id, text }) => saved(id, text),
   });
   const copy = useMutation({
     mutationFn: async ({ id, name }: { id: string; name: string }) => {
@@ -79,7 +81,7 @@ export function Editor({ origin, text: given, picker }: { origin: Origin; text: 
     onSuccess: ({ id, text }) => {
       setAsking(null);
       act({ do: "text", text });
-      kept(id, text);
+      saved(id, text);
     },
   });
   const remove = useMutation({
@@ -106,7 +108,7 @@ export function Editor({ origin, text: given, picker }: { origin: Origin; text: 
     return () => window.removeEventListener("keydown", listen);
   }, []);
 
-  const formPane = <ConfigForm form={form} value={value} health={health} policies={policies.data} />;
+  const formPane = <ConfigForm form={form} value={value} id={kept} health={health} policies={policies.data} />;
   const yamlPane = (
     <div className="flex h-full min-h-0 flex-col">
       <div className="min-h-0 flex-1"><Suspense fallback={<div className="p-3"><Skeleton className="h-64 w-full" /></div>}><YamlEditor value={draft.text} findings={check.findings} reveal={reveal} onChange={(text) => act({ do: "text", text })} /></Suspense></div>
@@ -162,7 +164,7 @@ export function Editor({ origin, text: given, picker }: { origin: Origin; text: 
         <div className="flex justify-end gap-2"><Button onClick={() => setAsking(null)}>Keep</Button><Button look="danger" busy={remove.isPending} onClick={() => remove.mutate()}>Delete</Button></div>
       </Dialog>
       <Dialog open={asking === "test"} onClose={() => setAsking(null)} title="Test chat" hint="An agent with this configuration, for as long as this is open." drawer>
-        {asking === "test" ? <div className="-m-4 h-[60dvh] sm:h-[calc(100%+2rem)]"><TestChat value={value} text={draft.text} /></div> : null}
+        {asking === "test" ? <div className="-m-4 h-[60dvh] sm:h-[calc(100%+2rem)]"><TestChat value={value} text={draft.text} id={kept} /></div> : null}
       </Dialog>
       <Dialog open={blocker.status === "blocked"} onClose={() => blocker.reset?.()} title="Leave without saving?" hint="What you changed here is lost.">
         <div className="flex justify-end gap-2"><Button onClick={() => blocker.reset?.()}>Stay</Button><Button look="danger" onClick={() => blocker.proceed?.()}>Leave</Button></div>

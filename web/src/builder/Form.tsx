@@ -12,7 +12,9 @@ const parts: [string, string][] = [
 ];
 
 /** The configuration as a form. While its text can't be read the form shows the last one that could, and changes nothing. */
-export function ConfigForm({ form, value, health, policies }: { form: Form; value: Record<string, unknown> | undefined; health: Health | undefined; policies: PolicyDetails[] | undefined }) {
+export function ConfigForm({ form, value, id, health, policies }: {
+  form: Form; value: Record<string, unknown> | undefined; id: string | undefined; health: Health | undefined; policies: PolicyDetails[] | undefined;
+}) {
   const tools = useTools().data ?? fallbackTools;
   const readable = value !== undefined;
   return (
@@ -32,7 +34,7 @@ export function ConfigForm({ form, value, health, policies }: { form: Form; valu
         <RunSection form={form} />
         <NetworkSection form={form} />
         <PoliciesSection form={form} known={policies} names={(health?.policies ?? []).map((p) => p.name)} filters={(health?.plugins ?? []).filter((p) => p.kind === "filter").map((p) => p.name)} />
-        <DryRun config={value} tools={tools.map((t) => t.name)} />
+        <DryRun config={value} id={id} tools={tools.map((t) => t.name)} />
       </fieldset>
     </div>
   );

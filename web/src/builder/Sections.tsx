@@ -5,7 +5,6 @@ import { Button } from "@/ui/button";
 import { Checkbox } from "@/ui/checkbox";
 import { Field, Input, Select } from "@/ui/field";
 import { Notice } from "@/ui/notice";
-import { Switch } from "@/ui/switch";
 import { Entry, LinesField, LongField, NameInput, NumberField, PairsField, Section, TextField } from "./fields";
 import type { Form } from "./form";
 import { ToolPicker } from "./ToolPicker";
@@ -171,7 +170,6 @@ export function RunSection({ form }: { form: Form }) {
         legend="Environment of the sandbox" noun="variable" hint="No place for credentials: everybody who may read the configuration can read them." pairs={view.env} error={(key) => error(["env", key])}
         onSet={(key, value) => edit(["env", key], value)} onRename={(from, to) => rename(["env", from], to)} onRemove={(key) => edit(["env", key], undefined)}
       />
-      <Switch checked={view.terminal} onChange={(on) => edit(["terminal", "enabled"], on ? undefined : false)} label="People may open a terminal in the sandbox" />
     </Section>
   );
 }

@@ -6,7 +6,7 @@ import { useHealth } from "@/app/health";
 import { useKey } from "@/app/key";
 import type { AgentEvent } from "@/app/types";
 import { CredentialFields } from "@/launch/CredentialFields";
-import { lacking, mcpEnv, variables, type Credentials } from "@/launch/credentials";
+import { lacking, mcpEnv, variables, withGiven, type Credentials } from "@/launch/credentials";
 import { InlineKey } from "@/launch/InlineKey";
 import { launchAgent } from "@/launch/launch";
 import { values } from "@/launch/stream";
@@ -21,9 +21,9 @@ type Phase = "none" | "starting" | "ready" | "turn";
 
 /**
  * Talks to an agent that has the configuration as it is written now, in a session of its own that is stopped when the chat is closed.
- * text tells whether the configuration has changed since.
+ * text tells whether the configuration has changed since; id is that of one that is kept as it is written, whose hidden values the host knows.
  */
-export function TestChat({ value, text }: { value: Record<string, unknown> | undefined; text: string }) {
+export function TestChat({ value, text, id: kept }: { value: Record<string, unknown> | undefined; text: string; id: string | undefined }) {
   const key = useKey();
   const { data: health } = useHealth();
   const [lines, setLines] = useState<Line[]>([]);
@@ -36,7 +36,7 @@ export function TestChat({ value, text }: { value: Record<string, unknown> | und
   const session = useRef<string>(undefined);
   const running = useRef<AbortController>(undefined);
   const end = useRef<HTMLDivElement>(null);
-  const vars = value ? variables(value) : [];
+  const vars = value ? variables(value, kept === undefined) : [];
   const stop = () => {
     running.current?.abort();
     const id = session.current;
@@ -59,7 +59,7 @@ export function TestChat({ value, text }: { value: Record<string, unknown> | und
     try {
       if (!id) {
         setPhase("starting");
-        const started = await launchAgent({ api_key: key, config: value, mcp_env: mcpEnv(vars, given) }, abort.signal, () => undefined);
+        const started = await launchAgent({ api_key: key, ...(kept === undefined ? { config: withGiven(value, given) } : { config_id: kept }), mcp_env: mcpEnv(vars, given) }, abort.signal, () => undefined);
         id = started.session_id;
         session.current = id;
         setAgent({ id: started.session_id, text });

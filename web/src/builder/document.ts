@@ -90,7 +90,7 @@ function merged(doc: Document, old: Node, value: unknown): Node {
     return old;
   }
   if (isMap(old) && isRecord(value)) {
-    old.items = old.items.filter((pair) => isScalar(pair.key) && String(pair.key.value) in value);
+    old.items = old.items.filter((pair) => isScalar(pair.key) && Object.hasOwn(value, String(pair.key.value)));
     for (const [key, item] of Object.entries(value)) {
       const before = old.get(key, true);
       old.set(key, isNode(before) ? merged(doc, before, item) : doc.createNode(item));
@@ -140,15 +140,16 @@ export function locate(text: string, path: string): { line: number; column: numb
   return { line: 1, column: 1 };
 }
 
-/** A configuration as YAML, without what is empty, for a host that gives JSON only. */
+/** A configuration as YAML, without what is empty, for a host that gives JSON only. What no configuration has comes last, so that the host can say so. */
 export function write(config: Config): string {
   const order: (keyof Config)[] = [
     "id", "name", "description", "version", "allowed_tools", "permission_mode", "model", "max_turns", "cwd", "setting_sources", "resource_limits", "env", "system_prompt", "agents",
     "mcp_servers", "network", "policies", "filters",
   ];
   const doc = new Document({});
-  for (const key of order) {
-    const value = config[key];
+  const rest = Object.keys(config).filter((key) => !order.some((known) => known === key));
+  for (const key of [...order, ...rest]) {
+    const value: unknown = config[key as keyof Config];
     if (value === undefined || value === null || value === "" || value === 0 || (isRecord(value) && Object.keys(value).length === 0)) continue;
     doc.set(key, doc.createNode(value));
   }

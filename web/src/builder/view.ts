@@ -24,8 +24,6 @@ export interface View {
   allow: string[];
   policies: { name: string; params: Record<string, unknown> }[];
   filters: string[];
-  /** A terminal in the sandbox may be opened. */
-  terminal: boolean;
 }
 
 /** none: nothing is said, and Claude Code's own prompt holds. */
@@ -54,7 +52,7 @@ export function viewOf(raw: Record<string, unknown>): View {
     maxTurns: number(raw.max_turns), model: text(raw.model), cwd: text(raw.cwd), env: pairs(raw.env), settingSources: texts(raw.setting_sources),
     egress: text(network.egress), allow: texts(network.allow),
     policies: Array.isArray(raw.policies) ? raw.policies.map((p) => ({ name: text(record(p).name), params: record(record(p).params) })) : [],
-    filters: texts(raw.filters), terminal: record(raw.terminal).enabled !== false,
+    filters: texts(raw.filters),
   };
 }
 

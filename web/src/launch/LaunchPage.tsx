@@ -57,9 +57,9 @@ function LaunchPanel({ configId, name, vars }: { configId: string; name: string;
   const queries = useQueryClient();
   const [provider, setProvider] = useState("");
   const [given, setGiven] = useState<Credentials>({});
-  const [missed, setMissed] = useState(false);
+  const [missed, setMissed] = useState("");
   const [message, setMessage] = useState("");
-  const launch = useLaunch((session, took) => {
+  const launch = useLaunch(configId, (session, took) => {
     void queries.invalidateQueries({ queryKey: ["sessions"] });
     toast(started(session.start, took));
     void navigate({ to: "/sessions/$sessionId", params: { sessionId: session.session_id } });
@@ -70,7 +70,7 @@ function LaunchPanel({ configId, name, vars }: { configId: string; name: string;
   const go = () => {
     if (!key || !configId || busy) return;
     if (lacking(vars, given).length > 0) {
-      setMissed(true);
+      setMissed(configId);
       return;
     }
     const env = mcpEnv(vars, given);
@@ -83,7 +83,7 @@ function LaunchPanel({ configId, name, vars }: { configId: string; name: string;
     <section aria-labelledby="start-title" className="flex w-full shrink-0 flex-col gap-4 rounded-xl border border-line bg-raised p-4 lg:sticky lg:top-6 lg:w-[26rem]">
       <h2 id="start-title" className="truncate font-semibold">{name || "Start"}</h2>
       {key ? null : <InlineKey offline={health?.offline ?? false} />}
-      {vars.length > 0 ? <fieldset><legend className="mb-2 text-sm font-medium">Credentials of its MCP servers</legend><CredentialFields vars={vars} given={given} missed={missed} onChange={setGiven} /></fieldset> : null}
+      {vars.length > 0 ? <fieldset><legend className="mb-2 text-sm font-medium">Credentials of its MCP servers</legend><CredentialFields vars={vars} given={given} missed={missed === configId} onChange={setGiven} /></fieldset> : null}
       <div className="flex flex-col gap-1">
         <label htmlFor="first-message" className="text-sm font-medium">First message</label>
         <TextArea

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Problem, problemOf } from "@/api/problem";
 import type { Launched, LaunchRequest } from "@/app/types";
-import { lacking, mcpEnv, variables } from "./credentials";
+import { lacking, mcpEnv, variables, withGiven, withoutHidden } from "./credentials";
 import { limitsOf, networkOf, sizeOf } from "./facts";
 import { launchAgent, type Progress } from "./launch";
 import { dataOf, values } from "./stream";
@@ -71,6 +71,23 @@ describe("credentials", () => {
     expect(lacking(vars, { github: { TOKEN: "t", REF: "x" } })).toEqual([]);
   });
   it("go with the launch only if they belong to it", () => { expect(mcpEnv(vars, { github: { TOKEN: "t", HOST: "", OTHER: "x" }, gone: { A: "b" } })).toEqual({ github: { TOKEN: "t" } }); });
+});
+
+describe("hidden values", () => {
+  const config = { id: "x", env: { A: "***", B: "b" }, mcp_servers: { github: { command: "npx", env: { TOKEN: "***", MODE: "fast" } }, web: { type: "http", url: "https://example.org", headers: { Auth: "***" } }, half: null } };
+  it("are required of a person when the configuration goes along with the launch", () => {
+    expect(variables(config).filter((v) => v.required)).toEqual([]);
+    expect(variables(config, true).filter((v) => v.required).map((v) => v.name)).toEqual(["TOKEN"]);
+  });
+  it("are replaced by what was given for their server, and nothing else is", () => {
+    expect(withGiven(config, { github: { TOKEN: "t", MODE: "slow", A: "no" } })).toEqual({ ...config, mcp_servers: { ...config.mcp_servers, github: { command: "npx", env: { TOKEN: "t", MODE: "fast" } } } });
+  });
+  it("are left out of a question", () => {
+    expect(withoutHidden(config)).toEqual({ id: "x", env: { B: "b" }, mcp_servers: { github: { command: "npx", env: { MODE: "fast" } }, web: { type: "http", url: "https://example.org", headers: {} }, half: null } });
+  });
+  it("are no matter in what is half written", () => {
+    for (const servers of [null, "x", [], { a: "b" }, { a: { env: [] } }]) expect(variables({ mcp_servers: servers }, true)).toEqual([]);
+  });
 });
 
 describe("facts of a configuration", () => {

@@ -16,9 +16,9 @@ const clock = () => Date.now();
 
 /**
  * Launches an agent and sends it the first message. A host that is full (503 with Retry-After) is asked again by itself, until it is
- * cancelled; nothing else is.
+ * cancelled; nothing else is. When what is to be launched changes, what was under way for the other is taken back.
  */
-export function useLaunch(done: (session: Launched, took: number) => void) {
+export function useLaunch(what: string, done: (session: Launched, took: number) => void) {
   const [state, setState] = useState<LaunchState>({ step: "idle" });
   const running = useRef<AbortController>(undefined);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
@@ -26,7 +26,11 @@ export function useLaunch(done: (session: Launched, took: number) => void) {
     running.current?.abort();
     clearTimeout(timer.current);
   };
-  useEffect(() => stop, []);
+  useEffect(() => () => {
+    running.current?.abort();
+    clearTimeout(timer.current);
+    setState({ step: "idle" });
+  }, [what]);
 
   const start = async (body: LaunchRequest, message: string): Promise<void> => {
     stop();
@@ -51,11 +55,12 @@ export function useLaunch(done: (session: Launched, took: number) => void) {
       try {
         await sendFirst(session.session_id, message);
       } catch (error) {
+        if (abort.signal.aborted) return;
         setState({ step: "unsent", session, problem: asProblem(error) });
         return;
       }
     }
-    done(session, took);
+    if (!abort.signal.aborted) done(session, took);
   };
   return {
     state,

@@ -1,12 +1,13 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { KeyRound, List, Rocket, Search, SearchX } from "lucide-react";
-import { useState } from "react";
+import { Bell, BellRing, KeyRound, List, Rocket, Search, SearchX } from "lucide-react";
+import { useEffect, useRef, useState } from "react";
 import { useSessions } from "@/app/catalog";
 import { Failure } from "@/app/Failure";
 import { KeyDialog } from "@/app/KeyDialog";
 import { useKey } from "@/app/key";
+import { notify, useNotifyPermission } from "@/app/notify";
 import type { Session } from "@/app/types";
-import { Button } from "@/ui/button";
+import { Button, IconButton } from "@/ui/button";
 import { useNow } from "@/ui/clock";
 import { cx } from "@/ui/cx";
 import { Empty } from "@/ui/empty";
@@ -15,6 +16,7 @@ import { dollars } from "@/ui/format";
 import { useNarrow } from "@/ui/media";
 import { Skeleton } from "@/ui/skeleton";
 import { counts, shownOf } from "./list";
+import { newsOf } from "./news";
 import { filters, type SessionsSearch, type Sort } from "./search";
 import { SessionCards, SessionTable } from "./SessionTable";
 import { StopDialog } from "./StopDialog";
@@ -25,7 +27,8 @@ const launchLink = "inline-flex h-9 items-center gap-1.5 rounded-md border borde
 export function SessionsPage() {
   const key = useKey();
   const [asking, setAsking] = useState(false);
-  const { data, error, isPending, refetch } = useSessions(key, true);
+  const notices = useNotifyPermission();
+  const { data, error, isPending, refetch } = useSessions(key, true, notices.permission === "granted");
   return (
     <div className="flex h-full flex-col">
       {!key ? (
@@ -37,14 +40,27 @@ export function SessionsPage() {
           </Empty>
           <KeyDialog open={asking} onClose={() => setAsking(false)} />
         </>
-      ) : data ? <Sessions all={data} stale={error !== null} />
+      ) : data ? <Sessions all={data} stale={error !== null} notices={notices} />
         : isPending ? <Waiting />
           : <><h1 className="p-4 text-xl font-semibold">Sessions</h1><Failure error={error} what="sessions" onRetry={() => void refetch()} /></>}
     </div>
   );
 }
 
-function Sessions({ all, stale }: { all: Session[]; stale: boolean }) {
+/** Tells of approvals and ends of turns while the page is hidden. */
+function useNews(all: Session[]) {
+  const navigate = useNavigate();
+  const before = useRef(all);
+  useEffect(() => {
+    for (const { id, title, text } of newsOf(before.current, all)) {
+      notify(id, title, text, () => void navigate({ to: "/sessions/$sessionId", params: { sessionId: id } }));
+    }
+    before.current = all;
+  }, [all, navigate]);
+}
+
+function Sessions({ all, stale, notices }: { all: Session[]; stale: boolean; notices: ReturnType<typeof useNotifyPermission> }) {
+  useNews(all);
   const search = useSearch({ from: "/sessions" });
   const navigate = useNavigate({ from: "/sessions" });
   const now = useNow();
@@ -68,7 +84,12 @@ function Sessions({ all, stale }: { all: Session[]; stale: boolean }) {
         <div className="flex flex-wrap items-center gap-3">
           <h1 className="text-xl font-semibold">Sessions</h1>
           <p className={cx("text-sm text-ink-3 tabular-nums", stale && "text-warn")}>{stale ? "not live" : `${all.length} · ${dollars(all.reduce((sum, s) => sum + s.cost_usd, 0))}`}</p>
-          <Link to="/launch" className={cx(launchLink, "ml-auto")}><Rocket size={15} aria-hidden />Launch</Link>
+          {notices.can ? (
+            <IconButton className="ml-auto" label={notices.permission === "granted" ? "You are told of approvals and ends of turns while this page is hidden" : "Tell me of approvals and ends of turns while this page is hidden"} disabled={notices.permission === "granted"} onClick={() => void notices.ask()}>
+              {notices.permission === "granted" ? <BellRing size={16} /> : <Bell size={16} />}
+            </IconButton>
+          ) : null}
+          <Link to="/launch" className={cx(launchLink, !notices.can && "ml-auto")}><Rocket size={15} aria-hidden />Launch</Link>
         </div>
         {all.length > 0 ? (
           <div className="flex flex-wrap items-center gap-2">

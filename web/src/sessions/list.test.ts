@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Session } from "@/app/types";
 import { counts, idleLeft, shownOf, stateOf, titleOf } from "./list";
+import { newsOf } from "./news";
 import { readSessionsSearch } from "./search";
 
 const session = (id: string, more: Partial<Session> = {}): Session => ({
@@ -41,6 +42,18 @@ describe("the list of sessions", () => {
     expect(idleLeft(session("d", { idle_expires_at: at }), Date.parse("2026-01-01T00:11:00Z"))).toBe(0);
     expect(idleLeft(session("d", { idle_expires_at: at, activity: "working" }), 0)).toBeUndefined();
     expect(idleLeft(session("d"), 0)).toBeUndefined();
+  });
+});
+
+describe("news", () => {
+  const told = (before: Partial<Session>, now: Partial<Session>) => newsOf([session("a", before)], [session("a", { title: "Fix it", ...now })]).map((n) => `${n.id} ${n.title}: ${n.text}`);
+  it("is an approval that is asked for", () => { expect(told({ turn_running: true }, { turn_running: true, waiting: 1 })).toEqual(["a Fix it: Waits for your approval."]); });
+  it("is the end of a turn, with what was said last", () => { expect(told({ turn_running: true }, { last_line: "Done." })).toEqual(["a Fix it: The turn ended: Done."]); });
+  it("is a turn that was over before anybody looked", () => { expect(told({ turn: 1 }, { turn: 2 })).toEqual(["a Fix it: The turn ended."]); });
+  it("is not what stays, what was answered, or a session that is new", () => {
+    expect(told({ waiting: 1 }, { waiting: 1 })).toEqual([]);
+    expect(told({ waiting: 1, turn_running: true }, { waiting: 0, turn_running: true })).toEqual([]);
+    expect(newsOf([], [session("a", { waiting: 1 })])).toEqual([]);
   });
 });
 
