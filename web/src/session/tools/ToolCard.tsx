@@ -6,7 +6,7 @@ import { duration } from "@/ui/format";
 import { Tip } from "@/ui/tooltip";
 import { usePanel } from "../panels/usePanel";
 import type { ToolCall } from "../conversation/model";
-import { argsOf, commandOutput, lineCount, text, toolName } from "./args";
+import { argsOf, commandOutput, fileLines, lineCount, text, toolName } from "./args";
 import { Body } from "./Body";
 import { LineCounts } from "./DiffView";
 import { useFold } from "./folds";
@@ -63,8 +63,11 @@ function Facts({ call }: { call: ToolCall }) {
       const { code } = commandOutput(call.output ?? "");
       return code === undefined ? null : <Badge tone="bad">exit {code}</Badge>;
     }
-    case "Read": case "Grep": case "Glob":
-      return call.output !== undefined && !call.failed ? <span className="shrink-0 text-xs text-ink-3 max-sm:hidden">{lineCount(call.output)} lines</span> : null;
+    case "Read": case "Grep": case "Glob": {
+      if (call.output === undefined || call.failed) return null;
+      const lines = lineCount(fileLines(call.output)?.text ?? call.output);
+      return <span className="shrink-0 text-xs text-ink-3 max-sm:hidden">{lines} {lines === 1 ? "line" : "lines"}</span>;
+    }
     default: return null;
   }
 }

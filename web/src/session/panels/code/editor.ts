@@ -1,13 +1,12 @@
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { bracketMatching, foldGutter, foldKeymap, HighlightStyle, indentOnInput, LanguageDescription, syntaxHighlighting } from "@codemirror/language";
-import { languages } from "@codemirror/language-data";
+import { bracketMatching, foldGutter, foldKeymap, indentOnInput, syntaxHighlighting } from "@codemirror/language";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import {
   drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers, rectangularSelection,
 } from "@codemirror/view";
-import { tags as t } from "@lezer/highlight";
 import { lineEnding } from "./ending";
+import { highlighting, languageOf } from "./language";
 
 // Everything in role colours, so that light and dark need one theme.
 const theme = EditorView.theme({
@@ -42,35 +41,6 @@ const theme = EditorView.theme({
   ".cm-deletedLineGutter": { backgroundColor: "var(--bad)" },
   ".cm-collapsedLines": { background: "var(--sunken)", color: "var(--ink-2)", padding: "4px 10px", cursor: "pointer" },
 });
-
-// By class, so that code outside of an editor (Snippet) has the same colours.
-export const highlighting = HighlightStyle.define([
-  { tag: [t.keyword, t.modifier, t.operatorKeyword, t.controlKeyword, t.moduleKeyword], class: "text-accent-ink" },
-  { tag: [t.string, t.special(t.string), t.character, t.regexp], class: "text-good" },
-  { tag: [t.number, t.bool, t.null, t.atom, t.escape, t.unit, t.color], class: "text-warn" },
-  { tag: [t.comment, t.meta, t.documentMeta], class: "text-ink-3 italic" },
-  { tag: [t.typeName, t.className, t.namespace, t.tagName], class: "text-bad" },
-  { tag: [t.definition(t.variableName), t.function(t.variableName), t.definition(t.propertyName), t.labelName], class: "font-semibold" },
-  { tag: [t.propertyName, t.attributeName], class: "text-ink-2" },
-  { tag: t.heading, class: "font-bold text-accent-ink" },
-  { tag: t.link, class: "text-accent-ink underline" },
-  { tag: t.strong, class: "font-bold" },
-  { tag: t.emphasis, class: "italic" },
-  { tag: t.strikethrough, class: "line-through" },
-  { tag: t.inserted, class: "text-good" },
-  { tag: [t.deleted, t.invalid], class: "text-bad" },
-]);
-
-// Names that the host gives (those of Highlight.js) and that CodeMirror knows by another.
-const aliases: Record<string, string> = { bash: "shell", ini: "properties files", xml: "xml", vbnet: "vb.net", x86asm: "gas", plaintext: "", text: "", makefile: "", objectivec: "objective-c", delphi: "pascal", nginx: "nginx" };
-
-/** The language of a file: by its name, else by what the host calls it. */
-export function languageOf(name: string, hint?: string): LanguageDescription | null {
-  const byName = LanguageDescription.matchFilename(languages, name);
-  if (byName || !hint) return byName;
-  const wanted = aliases[hint] ?? hint;
-  return wanted ? LanguageDescription.matchLanguageName(languages, wanted, true) : null;
-}
 
 export interface CodeOptions {
   parent: HTMLElement;
