@@ -51,9 +51,14 @@ export interface CodeOptions {
   wrap: boolean;
   editable: boolean;
   extra?: Extension;
+  /** Told at once of a change of a short text, of a long one when typing rests or the focus leaves. */
   onChange?: (text: string) => void;
-  onSave?: () => void;
+  onSave?: (text: string) => void;
 }
+
+/** A text of this many characters is told of when no key was pressed for rest milliseconds: to write it out at every key would be felt. */
+const long = 200_000;
+const rest = 300;
 
 export interface Code {
   view: EditorView;
@@ -68,6 +73,15 @@ export interface Code {
 export function code(o: CodeOptions): Code {
   const editing = new Compartment(), wrapping = new Compartment(), language = new Compartment();
   let told = true;
+  let last = o.text;
+  let resting: ReturnType<typeof setTimeout> | undefined;
+  const tell = () => {
+    clearTimeout(resting);
+    resting = undefined;
+    last = view.state.sliceDoc();
+    o.onChange?.(last);
+  };
+  const flush = () => { if (resting !== undefined) tell(); };
   const editable = (on: boolean): Extension => on
     ? [EditorState.readOnly.of(false), EditorView.editable.of(true), history(), indentOnInput(), highlightActiveLine(), highlightActiveLineGutter(), keymap.of([...historyKeymap, indentWithTab])]
     : [EditorState.readOnly.of(true), EditorView.editable.of(false)];
@@ -80,8 +94,14 @@ export function code(o: CodeOptions): Code {
         highlightSelectionMatches(), search({ top: true }), syntaxHighlighting(highlighting), theme,
         // Read-only text still takes focus, so that keys scroll and search it.
         EditorView.contentAttributes.of({ "aria-label": o.label, tabindex: "0" }),
-        keymap.of([{ key: "Mod-s", run: () => { o.onSave?.(); return true; } }, ...defaultKeymap, ...searchKeymap, ...foldKeymap]),
-        EditorView.updateListener.of((u) => { if (u.docChanged && told) o.onChange?.(u.state.sliceDoc()); }),
+        keymap.of([{ key: "Mod-s", run: () => { flush(); o.onSave?.(view.state.sliceDoc()); return true; } }, ...defaultKeymap, ...searchKeymap, ...foldKeymap]),
+        EditorView.updateListener.of((u) => {
+          if (!u.docChanged || !told) return;
+          clearTimeout(resting);
+          if (u.state.doc.length < long) tell();
+          else resting = setTimeout(tell, rest);
+        }),
+        EditorView.domEventHandlers({ blur: () => { flush(); return false; } }),
         editing.of(editable(o.editable)), wrapping.of(o.wrap ? EditorView.lineWrapping : []), language.of([]), o.extra ?? [],
       ],
     }),
@@ -93,13 +113,17 @@ export function code(o: CodeOptions): Code {
     setEditable: (on) => view.dispatch({ effects: editing.reconfigure(editable(on)) }),
     setWrap: (on) => view.dispatch({ effects: wrapping.reconfigure(on ? EditorView.lineWrapping : []) }),
     setText: (text) => {
-      if (view.state.sliceDoc() === text) return;
+      // What comes back is what was told; what was typed since then is newer.
+      if (text === last || view.state.sliceDoc() === text) return;
+      clearTimeout(resting);
+      resting = undefined;
+      last = text;
       const top = view.scrollDOM.scrollTop;
       told = false;
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: view.state.toText(text) } });
       told = true;
       view.scrollDOM.scrollTop = top;
     },
-    destroy: () => { gone = true; view.destroy(); },
+    destroy: () => { gone = true; flush(); view.destroy(); },
   };
 }
