@@ -135,7 +135,7 @@ describe("writing to a session", () => {
     await dock(page).getByRole("button", { name: "Allow once" }).click();
     await log(page).getByText("Thank you for allowing it.").waitFor();
     await page.getByLabel("Permission mode").selectOption("bypassPermissions");
-    await log(page).getByText(/^Set to permission mode/).waitFor();
+    await log(page).getByText(/permission mode bypassPermissions/).waitFor();
     await send(page, "ask me first, if you must");
     await expect.poll(() => log(page).getByText("Thank you for allowing it.").count(), { timeout: patience }).toBe(2);
     expect(await dock(page).count()).toBe(0);
