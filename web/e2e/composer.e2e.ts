@@ -154,7 +154,7 @@ describe("writing to a session", () => {
     await log(page).getByText("Those were all the cards.").waitFor();
     await page.getByRole("button", { name: "More", exact: true }).click();
     await page.getByRole("menuitem", { name: "Copy as markdown" }).click();
-    await page.getByText("The conversation is in your clipboard.").waitFor();
+    await page.getByText("Copied the conversation").waitFor();
     const text = await page.evaluate(() => navigator.clipboard.readText());
     for (const part of ["## You\n\nevery card please\n\n## Agent", "```python\ndef hello(name):", "**Bash** `Print thirty lines`", "$ echo oops >&2; exit 3", "*deny by policy tools", "> The sub-agent found it polite.", "Those were all the cards."]) {
       expect(text).toContain(part);

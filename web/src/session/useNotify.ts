@@ -30,8 +30,10 @@ export function useNotify(sessionId: string, title: string) {
       const asked = now.approvals.find((a) => !was.approvals.includes(a));
       const text = asked ? `Waits for you: ${asked.tool} ${asked.input}` : was.running && !now.running ? words[now.lastComplete] ?? "" : "";
       if (!text) return;
-      const note = new Notification(title, { body: text.slice(0, 200), tag: `agcluster.${sessionId}` });
-      note.onclick = () => { window.focus(); note.close(); };
+      try {
+        const note = new Notification(title, { body: text.slice(0, 200), tag: `agcluster.${sessionId}` });
+        note.onclick = () => { window.focus(); note.close(); };
+      } catch { /* browsers on phones have the class, but only a service worker may use it */ }
     });
   }, [sessionId, title]);
 }

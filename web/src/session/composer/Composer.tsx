@@ -12,8 +12,8 @@ import { Queue } from "./Queue";
 import { useDrop } from "./useDrop";
 import { useOutbox } from "./useOutbox";
 
-/** Where a person writes: Enter sends, Shift+Enter begins a line, / lists commands, @ names files, Esc interrupts. */
-export function Composer({ sessionId, field }: { sessionId: string; field: RefObject<HTMLTextAreaElement | null> }) {
+/** Where a person writes: Enter sends, Shift+Enter begins a line, / lists commands, @ names files, Esc interrupts. Files that are dropped onto area are attached. */
+export function Composer({ sessionId, field, area }: { sessionId: string; field: RefObject<HTMLTextAreaElement | null>; area: RefObject<HTMLElement | null> }) {
   const { box, state, turns } = useOutbox(sessionId);
   const ended = useSession(sessionId, (s) => s.connection.state === "ended" || s.status === "stopping");
   const interrupt = useInterrupt(sessionId);
@@ -23,7 +23,6 @@ export function Composer({ sessionId, field }: { sessionId: string; field: RefOb
     field.current?.focus();
   });
   const picker = useRef<HTMLInputElement>(null);
-  const frame = useRef<HTMLDivElement>(null);
   const [caret, setCaret] = useState(0);
   const [closed, setClosed] = useState(false);
   const list = useId();
@@ -46,7 +45,7 @@ export function Composer({ sessionId, field }: { sessionId: string; field: RefOb
   };
   const take = (choice: Choice) => { if (wanted) put(choice.insert, wanted.from, wanted.to); };
   const addFiles = (files: FileList | File[] | null) => { if (!ended && files && files.length > 0) attach.add([...files]); };
-  const dropping = useDrop(frame, addFiles);
+  const dropping = useDrop(area, addFiles);
   const submit = () => {
     box.submit(draft, turns);
     setCaret(0);
@@ -66,7 +65,6 @@ export function Composer({ sessionId, field }: { sessionId: string; field: RefOb
 
   return (
     <div
-      ref={frame}
       className={cx("relative rounded-lg border border-line-strong bg-surface focus-within:border-accent", dropping && "border-accent bg-accent-soft")}
     >
       <Queue box={box} state={state} turns={turns} />

@@ -19,7 +19,9 @@ export function ToolCard({ call, thread }: { call: ToolCall; thread?: ReactNode 
   const look = lookOf(call);
   const { show } = usePanel();
   const id = useId();
-  const [open, toggle] = useFold(call.id, look.open || call.failed);
+  // While a person is asked, the question shows what it is about: not twice.
+  const asked = call.approval !== undefined && call.approval.decision === undefined;
+  const [open, toggle] = useFold(call.id, (look.open || call.failed) && !asked);
   const { icon: Icon, file } = look;
   return (
     <section aria-label={`${look.title}: ${look.subject}`} className="overflow-hidden rounded-lg border border-line bg-surface" data-tool={toolName(call.tool)}>

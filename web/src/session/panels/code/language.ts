@@ -6,9 +6,8 @@ import { tags as t } from "@lezer/highlight";
 export const highlighting = HighlightStyle.define([
   { tag: [t.keyword, t.modifier, t.operatorKeyword, t.controlKeyword, t.moduleKeyword], class: "text-accent-ink" },
   { tag: [t.string, t.special(t.string), t.character, t.regexp], class: "text-good" },
-  { tag: [t.number, t.bool, t.null, t.atom, t.escape, t.unit, t.color], class: "text-warn" },
+  { tag: [t.number, t.bool, t.null, t.atom, t.escape, t.unit, t.color, t.typeName, t.className, t.namespace, t.tagName], class: "text-warn" },
   { tag: [t.comment, t.meta, t.documentMeta], class: "text-ink-3 italic" },
-  { tag: [t.typeName, t.className, t.namespace, t.tagName], class: "text-bad" },
   { tag: [t.definition(t.variableName), t.function(t.variableName), t.definition(t.propertyName), t.labelName], class: "font-semibold" },
   { tag: [t.propertyName, t.attributeName], class: "text-ink-2" },
   { tag: t.heading, class: "font-bold text-accent-ink" },

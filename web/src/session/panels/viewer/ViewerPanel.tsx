@@ -8,7 +8,7 @@ import { bytes } from "@/ui/format";
 import { Menu } from "@/ui/menu";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { Skeleton } from "@/ui/skeleton";
-import { toast, toastProblem } from "@/ui/toast";
+import { copy } from "../../text/CopyButton";
 import { baseName, fileUrl, folderOf, pathOf } from "../address";
 import { filesKey, useOpenFile } from "../data";
 import { download, useTransfer } from "../files/exports";
@@ -78,8 +78,8 @@ function Viewer({ sessionId, file }: { sessionId: string; file: string }) {
           label="More" trigger={<Button small look="quiet" aria-label="More" className="w-7 px-0!"><MoreHorizontal size={16} /></Button>}
           items={[
             { label: "Download", icon: Download, onSelect: save },
-            { label: "Copy path", onSelect: () => { void navigator.clipboard.writeText(path).then(() => toast("Copied the path"), toastProblem); } },
-            ...(preview?.content === undefined ? [] : [{ label: "Copy text", onSelect: () => { void navigator.clipboard.writeText(preview.content ?? "").then(() => toast("Copied the text"), toastProblem); } }]),
+            { label: "Copy path", onSelect: () => { void copy(path, "the path"); } },
+            ...(preview?.content === undefined ? [] : [{ label: "Copy text", onSelect: () => { void copy(preview.content ?? "", "the text"); } }]),
           ]}
         />
       </header>
