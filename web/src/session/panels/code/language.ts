@@ -22,9 +22,13 @@ export const highlighting = HighlightStyle.define([
 // Names that the host gives (those of Highlight.js) and that CodeMirror knows by another.
 const aliases: Record<string, string> = { bash: "shell", ini: "properties files", xml: "xml", vbnet: "vb.net", x86asm: "gas", plaintext: "", text: "", makefile: "", objectivec: "objective-c", delphi: "pascal", nginx: "nginx" };
 
+// Endings that CodeMirror does not know.
+const endings: Record<string, string> = { ipynb: "json", jsonl: "json", jsonc: "json", geojson: "json", webmanifest: "json", bashrc: "sh", envrc: "sh", zsh: "sh", pyi: "py" };
+
 /** The language of a file: by its name, else by what the host calls it. */
 export function languageOf(name: string, hint?: string): LanguageDescription | null {
-  const byName = LanguageDescription.matchFilename(languages, name);
+  const ending = endings[name.slice(name.lastIndexOf(".") + 1).toLowerCase()];
+  const byName = LanguageDescription.matchFilename(languages, ending ? `x.${ending}` : name);
   if (byName || !hint) return byName;
   const wanted = aliases[hint] ?? hint;
   return wanted ? LanguageDescription.matchLanguageName(languages, wanted, true) : null;
