@@ -129,7 +129,12 @@ describe("files between the browser and the workspace", () => {
   it("stand coloured in the conversation, and a sub-agent's calls below its own", async () => {
     const id = await launch(everything);
     await say(id, "every card please");
-    const { page, complaints } = await b.open(`/sessions/${id}?panel=tools`);
+    const { page, complaints } = await b.open("/sessions");
+    // The colours wait until the test has seen the plain text.
+    let colour: () => void = () => undefined;
+    const plain = new Promise<void>((go) => { colour = go; });
+    await page.route("**/assets/highlighter-*.js", async (route) => { await plain; await route.continue(); });
+    await page.goto(`${b.url}/sessions/${id}?panel=tools`);
     const log = page.getByRole("log", { name: "Conversation" });
     await log.getByText("Those were all the cards.").waitFor();
     await page.getByRole("list", { name: "Tool calls" }).getByRole("button", { name: /^In a sub-agent: Read/ }).waitFor();
@@ -141,7 +146,13 @@ describe("files between the browser and the workspace", () => {
 
     const scroller = log.locator("..");
     await scroller.evaluate((el) => { el.scrollTo({ top: 0 }); });
-    await log.locator("pre code.coloured span", { hasText: /^def$/ }).first().waitFor();
+    const code = log.locator("pre code.coloured").first();
+    await code.getByText("def hello(name):").waitFor();
+    expect(await code.locator("span").count()).toBe(0);
+    const before = await code.boundingBox();
+    colour();
+    await code.locator("span", { hasText: /^def$/ }).waitFor();
+    expect(await code.boundingBox()).toEqual(before);
     await scroller.evaluate((el) => { el.scrollBy({ top: 500 }); });
     await log.locator("[data-tool=Write] .coloured span", { hasText: /^import$/ }).waitFor();
     expect(await violations(page)).toEqual([]);

@@ -88,7 +88,7 @@ export function Composer({ sessionId, field, area }: { sessionId: string; field:
           </span>
         ) : null}
         <span className="min-w-0 flex-1 truncate px-1 text-xs text-ink-3 max-sm:hidden">
-          {attach.now ? null : <><kbd>Enter</kbd> sends · <kbd>Shift+Enter</kbd> new line · <kbd>/</kbd> commands · <kbd>@</kbd> files{turns.running ? <> · <kbd>Esc</kbd> interrupts</> : null}</>}
+          {attach.now || ended ? null : <><kbd>Enter</kbd> sends · <kbd>Shift+Enter</kbd> new line · <kbd>/</kbd> commands · <kbd>@</kbd> files{turns.running ? <> · <kbd>Esc</kbd> interrupts</> : null}</>}
         </span>
         <span className="min-w-0 flex-1 sm:hidden" />
         {turns.running ? <Button small look="danger" busy={interrupt.isPending} onClick={() => interrupt.mutate()}><Square size={12} aria-hidden />Interrupt</Button> : null}

@@ -23,6 +23,14 @@ function remember(syntax: string, code: string, lines: Lines | undefined) {
   size += code.length;
 }
 
+/** Resolves when the page has nothing more urgent to do, or after a second: a session that opens comes first, then its colours, text by text. */
+function idle(): Promise<void> {
+  return new Promise((go) => {
+    if ("requestIdleCallback" in window) requestIdleCallback(() => { go(); }, { timeout: 1_000 });
+    else setTimeout(go, 0);
+  });
+}
+
 /** How a text is to be coloured: as the language that a fence names, or as a file of this name. wait holds it off while the text is still written. */
 export interface Syntax { language?: string | undefined; file?: string | undefined; wait?: boolean }
 
@@ -39,6 +47,8 @@ export function useHighlight(code: string, { language = "", file = "", wait = fa
     const stop = new AbortController();
     void (async () => {
       try {
+        await idle();
+        if (stop.signal.aborted) return;
         const { highlight } = await import("./highlighter");
         const lines = await highlight(code, syntax.startsWith("\n") ? "" : syntax, syntax.startsWith("\n") ? syntax.slice(1) : "", stop.signal);
         if (stop.signal.aborted) return;

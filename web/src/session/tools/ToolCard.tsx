@@ -6,7 +6,7 @@ import { duration } from "@/ui/format";
 import { Tip } from "@/ui/tooltip";
 import { usePanel } from "../panels/usePanel";
 import type { ToolCall } from "../conversation/model";
-import { argsOf, commandOutput, fileLines, lineCount, text, toolName } from "./args";
+import { argsOf, commandOutput, fileLines, lineCount, text, toolError, toolName } from "./args";
 import { Body } from "./Body";
 import { LineCounts } from "./DiffView";
 import { useFold } from "./folds";
@@ -47,8 +47,10 @@ export function ToolCard({ call, thread }: { call: ToolCall; thread?: ReactNode 
   );
 }
 
-/** A denied call brings the reason as its output, which is said above already. */
+/** A denied call brings the reason as its output, which is said above already; what the CLI itself refuses stands in tags that are for the model. */
 function withoutEcho(call: ToolCall): ToolCall {
+  const refused = call.failed ? toolError(call.output ?? "") : undefined;
+  if (refused !== undefined) return { ...call, output: refused };
   if (!call.failed || !call.verdicts.some((v) => v.decision === "deny" && v.reason === call.output)) return call;
   const silent = { ...call };
   delete silent.output;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { argsOf, commandOutput, fileLines, inWorkspace, lineCount, linksOf, mcpOf, stripAnsi, text } from "./args";
+import { argsOf, commandOutput, fileLines, inWorkspace, lineCount, linksOf, mcpOf, stripAnsi, text, toolError } from "./args";
 
 describe("what a tool call says of itself", () => {
   it("tells a failed command's exit code from its output", () => {
@@ -34,5 +34,10 @@ describe("what a tool call says of itself", () => {
     ["     1→a\n     7→b", { from: 1, text: "a", rest: "7→b" }],
     ["No such file", undefined], ["", undefined],
   ])("takes the numbers off what was read: %j", (output, want) => { expect(fileLines(output)).toEqual(want); });
+  it("takes the tags off what the CLI refuses", () => {
+    expect(toolError("<tool_use_error>Error: No such tool available: x</tool_use_error>")).toBe("No such tool available: x");
+    expect(toolError("<tool_use_error>File does not exist.\nTry again</tool_use_error>\n")).toBe("File does not exist.\nTry again");
+    expect(toolError("I print <tool_use_error>this</tool_use_error>")).toBeUndefined();
+  });
   it("counts lines", () => { expect([lineCount(""), lineCount("a"), lineCount("a\n"), lineCount("a\nb")]).toEqual([0, 1, 1, 2]); });
 });

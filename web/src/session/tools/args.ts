@@ -56,6 +56,9 @@ export function fileLines(output: string): { from: number; text: string; rest: s
   return lines.length > 0 ? { from, text: lines.join("\n"), rest: output.slice(at).trim() } : undefined;
 }
 
+/** What the CLI says of a call that it refuses, without its tags; undefined when it is something else. */
+export function toolError(output: string): string | undefined { return /^<tool_use_error>(?:Error: )?([\s\S]*)<\/tool_use_error>\s*$/.exec(output)?.[1]; }
+
 /** How many lines a text has; a newline at the end begins none. */
 export function lineCount(output: string): number { return output === "" ? 0 : output.replace(/\n$/, "").split("\n").length; }
 
