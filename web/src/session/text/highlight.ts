@@ -45,13 +45,14 @@ export function useHighlight(code: string, { language = "", file = "", wait = fa
   useEffect(() => {
     if (off || known.get(syntax)?.has(code)) return undefined;
     const stop = new AbortController();
+    const left = () => stop.signal.aborted;
     void (async () => {
       try {
         await idle();
-        if (stop.signal.aborted) return;
+        if (left()) return;
         const { highlight } = await import("./highlighter");
         const lines = await highlight(code, syntax.startsWith("\n") ? "" : syntax, syntax.startsWith("\n") ? syntax.slice(1) : "", stop.signal);
-        if (stop.signal.aborted) return;
+        if (left()) return;
         remember(syntax, code, lines);
         setDone({ syntax, code, lines });
       } catch { /* a part of the page could not be fetched: the text stays plain */ }
