@@ -132,7 +132,7 @@ function ModelSwitch({ sessionId }: { sessionId: string }) {
         {aliases.map((m) => <option key={m} value={m}>{m}</option>)}
         <option value={other}>Another…</option>
       </select>
-      <ModelDialog open={asking} model={model} onClose={() => setAsking(false)} onChoose={(next) => { change.mutate({ model: next }); setAsking(false); }} />
+      <ModelDialog key={String(asking)} open={asking} model={model} onClose={() => setAsking(false)} onChoose={(next) => { change.mutate({ model: next }); setAsking(false); }} />
     </>
   );
 }
@@ -155,19 +155,20 @@ function ModelDialog({ open, model, onClose, onChoose }: { open: boolean; model:
 function More({ sessionId, title, ended }: { sessionId: string; title: string; ended: boolean }) {
   const notify = useNotifyPermission();
   const change = useChangeSettings(sessionId);
+  const { model, mode } = useSettings(sessionId);
   const [stopping, setStopping] = useState(false);
   return (
     <>
       <Menu
         label="Session" trigger={<IconButton small label="More"><EllipsisVertical size={16} /></IconButton>}
         items={[
-          { label: "Copy as markdown", icon: ClipboardCopy, onSelect: () => { void copy(toMarkdown(storeOf(sessionId).get(), title)).then((ok) => { if (ok) toast("The conversation is in your clipboard."); }); } },
+          { label: "Copy as markdown", icon: ClipboardCopy, onSelect: () => { void copy(toMarkdown(storeOf(sessionId).get(), title), "the conversation"); } },
           { label: notify.permission === "granted" ? "Notifications are on" : "Notify me", icon: Bell, disabled: notify.permission === "granted", onSelect: () => { void notify.ask(); } },
           { label: "Read anew", icon: RotateCw, onSelect: () => storeOf(sessionId).open() },
           ...(ended ? [] : [
             null,
-            ...aliases.map((m) => ({ label: `Model: ${m}`, icon: Cpu, onSelect: () => change.mutate({ model: m }) })),
-            ...permissionModes.map((m) => ({ label: permissionNames[m] ?? m, icon: ShieldCheck, onSelect: () => change.mutate({ permission_mode: m }) })),
+            ...aliases.map((m) => ({ label: `Model: ${m}`, icon: Cpu, ...(model.includes(m) ? { hint: "now" } : {}), onSelect: () => change.mutate({ model: m }) })),
+            ...permissionModes.map((m) => ({ label: permissionNames[m] ?? m, icon: ShieldCheck, ...(m === mode ? { hint: "now" } : {}), onSelect: () => change.mutate({ permission_mode: m }) })),
             null,
             { label: "Stop the session…", icon: OctagonX, danger: true, onSelect: () => setStopping(true) },
           ]),

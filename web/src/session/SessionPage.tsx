@@ -10,6 +10,7 @@ import { Empty } from "@/ui/empty";
 import { Notice } from "@/ui/notice";
 import { ApprovalDock } from "./ApprovalDock";
 import { Composer } from "./composer/Composer";
+import { useNoStrayDrops } from "./composer/useDrop";
 import { useOutbox } from "./composer/useOutbox";
 import { ConversationView } from "./conversation/ConversationView";
 import { UserText } from "./conversation/Thread";
@@ -57,6 +58,7 @@ function useTitle(sessionId: string): string {
 
 function Open({ sessionId, title }: { sessionId: string; title: string }) {
   const wide = useWide();
+  useNoStrayDrops();
   const { panel } = usePanel();
   return (
     <div className="flex h-full min-h-0 flex-col">
@@ -95,7 +97,7 @@ function Chat({ sessionId }: { sessionId: string }) {
       <ConversationView sessionId={sessionId} footer={<Footer sessionId={sessionId} />} />
       <div className="mx-auto flex w-full max-w-4xl shrink-0 flex-col gap-2 px-3 pb-3 sm:px-5">
         <ApprovalDock sessionId={sessionId} field={field} />
-        <Composer sessionId={sessionId} field={field} />
+        <Composer sessionId={sessionId} field={field} area={own} />
       </div>
       <Announcer sessionId={sessionId} />
     </div>

@@ -12,14 +12,17 @@ import { Queue } from "./Queue";
 import { useDrop } from "./useDrop";
 import { useOutbox } from "./useOutbox";
 
-/** Where a person writes: Enter sends, Shift+Enter begins a line, / lists commands, @ names files, Esc interrupts. */
-export function Composer({ sessionId, field }: { sessionId: string; field: RefObject<HTMLTextAreaElement | null> }) {
+/** Where a person writes: Enter sends, Shift+Enter begins a line, / lists commands, @ names files, Esc interrupts. Files that are dropped onto area are attached. */
+export function Composer({ sessionId, field, area }: { sessionId: string; field: RefObject<HTMLTextAreaElement | null>; area: RefObject<HTMLElement | null> }) {
   const { box, state, turns } = useOutbox(sessionId);
   const ended = useSession(sessionId, (s) => s.connection.state === "ended" || s.status === "stopping");
   const interrupt = useInterrupt(sessionId);
-  const attach = useAttach(sessionId);
+  const attach = useAttach(sessionId, (mentions) => {
+    const now = box.get().draft;
+    box.write(now + (now && !/\s$/.test(now) ? " " : "") + mentions);
+    field.current?.focus();
+  });
   const picker = useRef<HTMLInputElement>(null);
-  const frame = useRef<HTMLDivElement>(null);
   const [caret, setCaret] = useState(0);
   const [closed, setClosed] = useState(false);
   const list = useId();
@@ -41,11 +44,8 @@ export function Composer({ sessionId, field }: { sessionId: string; field: RefOb
     requestAnimationFrame(() => { field.current?.setSelectionRange(from + insert.length, from + insert.length); });
   };
   const take = (choice: Choice) => { if (wanted) put(choice.insert, wanted.from, wanted.to); };
-  const addFiles = (files: FileList | File[] | null) => {
-    if (!files || files.length === 0) return;
-    attach.mutate([...files], { onSuccess: (mentions) => { const now = box.get().draft; box.write(now + (now && !/\s$/.test(now) ? " " : "") + mentions); field.current?.focus(); } });
-  };
-  const dropping = useDrop(frame, addFiles);
+  const addFiles = (files: FileList | File[] | null) => { if (!ended && files && files.length > 0) attach.add([...files]); };
+  const dropping = useDrop(area, addFiles);
   const submit = () => {
     box.submit(draft, turns);
     setCaret(0);
@@ -65,7 +65,6 @@ export function Composer({ sessionId, field }: { sessionId: string; field: RefOb
 
   return (
     <div
-      ref={frame}
       className={cx("relative rounded-lg border border-line-strong bg-surface focus-within:border-accent", dropping && "border-accent bg-accent-soft")}
     >
       <Queue box={box} state={state} turns={turns} />
@@ -82,11 +81,16 @@ export function Composer({ sessionId, field }: { sessionId: string; field: RefOb
       />
       <div className="flex items-center gap-1 p-1.5">
         <input ref={picker} type="file" multiple hidden aria-label="Files to attach" onChange={(e) => { addFiles(e.target.files); e.target.value = ""; }} />
-        <IconButton small label="Attach files" busy={attach.isPending} disabled={ended} onClick={() => picker.current?.click()}><Paperclip size={15} /></IconButton>
+        <IconButton small label="Attach files" busy={attach.now !== undefined} disabled={ended} onClick={() => picker.current?.click()}><Paperclip size={15} /></IconButton>
+        {attach.now ? (
+          <span role="status" className="min-w-0 truncate px-1 text-xs text-ink-2 tabular-nums">
+            Attaching {attach.now.total > 0 ? `${Math.floor((100 * attach.now.sent) / attach.now.total)} %` : ""} <button type="button" className="text-accent-ink underline underline-offset-2" onClick={attach.cancel}>Cancel</button>
+          </span>
+        ) : null}
         <span className="min-w-0 flex-1 truncate px-1 text-xs text-ink-3 max-sm:hidden">
-          {attach.isPending ? "Uploading…" : <><kbd>Enter</kbd> sends · <kbd>Shift+Enter</kbd> new line · <kbd>/</kbd> commands · <kbd>@</kbd> files{turns.running ? <> · <kbd>Esc</kbd> interrupts</> : null}</>}
+          {attach.now || ended ? null : <><kbd>Enter</kbd> sends · <kbd>Shift+Enter</kbd> new line · <kbd>/</kbd> commands · <kbd>@</kbd> files{turns.running ? <> · <kbd>Esc</kbd> interrupts</> : null}</>}
         </span>
-        <span className="flex-1 sm:hidden" />
+        <span className="min-w-0 flex-1 sm:hidden" />
         {turns.running ? <Button small look="danger" busy={interrupt.isPending} onClick={() => interrupt.mutate()}><Square size={12} aria-hidden />Interrupt</Button> : null}
         <Button small look="primary" disabled={!draft.trim() || ended} onClick={submit}><ArrowUp size={14} aria-hidden />{turns.running ? "Queue" : "Send"}</Button>
       </div>

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { commandChoices, fileChoices, pathsOf, wantedAt } from "./complete";
+import { numbered } from "./attach";
+import { commandChoices, fileChoices, mention, pathsOf, wantedAt } from "./complete";
 
 describe("completion", () => {
   it.each<[string, number, unknown]>([
@@ -18,6 +19,10 @@ describe("completion", () => {
     expect(fileChoices(["docs/main/x", "src/main.go", "main"], "main").map((c) => c.label)).toEqual(["main", "src/main.go", "docs/main/x"]);
   });
 
+  it("names files so that the agent finds them", () => {
+    expect([mention("a/b.c"), mention("my notes.txt")]).toEqual(["@a/b.c ", '@"my notes.txt" ']);
+    expect([numbered("image.png", 1), numbered("image.png", 2), numbered("Makefile", 3), numbered(".env", 2), numbered("a.tar.gz", 2)]).toEqual(["image.png", "image-2.png", "Makefile-3", ".env-2", "a.tar-2.gz"]);
+  });
   it("lists a tree", () => {
     const file = (path: string) => ({ name: path.split("/").at(-1) ?? "", type: "file", path, size: 1 });
     const folder = (path: string, children: { name: string; type: string; path: string; size: number }[]) => ({ ...file(path), type: "directory", children });

@@ -39,8 +39,11 @@ export function fileChoices(paths: readonly string[], word: string): Choice[] {
     ranked.push({ path, rank: at === 0 || at === base ? 0 : at > base ? 1 : 2 });
   }
   return ranked.sort((a, b) => a.rank - b.rank || a.path.length - b.path.length).slice(0, most)
-    .map(({ path }) => ({ insert: `@${path} `, label: path, hint: "" }));
+    .map(({ path }) => ({ insert: mention(path), label: path, hint: "" }));
 }
+
+/** How a message names a file: one with a blank in its path stands in quotes. A blank follows. */
+export function mention(path: string): string { return /\s/.test(path) ? `@"${path}" ` : `@${path} `; }
 
 type Node = components["schemas"]["Node"];
 

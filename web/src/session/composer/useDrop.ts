@@ -12,7 +12,7 @@ export function useDrop(element: RefObject<HTMLElement | null>, onFiles: (files:
       e.preventDefault();
       setOver(true);
     };
-    const leave = () => { setOver(false); };
+    const leave = (e: DragEvent) => { if (!(e.relatedTarget instanceof Node && el.contains(e.relatedTarget))) setOver(false); };
     const drop = (e: DragEvent) => {
       if (!e.dataTransfer?.types.includes("Files")) return;
       e.preventDefault();
@@ -29,4 +29,21 @@ export function useDrop(element: RefObject<HTMLElement | null>, onFiles: (files:
     };
   }, [element]);
   return over;
+}
+
+/** Keeps the browser from leaving the page for a file that was dropped where nothing takes it. */
+export function useNoStrayDrops() {
+  useEffect(() => {
+    const keep = (e: DragEvent) => {
+      if (e.defaultPrevented || !e.dataTransfer?.types.includes("Files")) return;
+      e.preventDefault();
+      e.dataTransfer.dropEffect = "none";
+    };
+    window.addEventListener("dragover", keep);
+    window.addEventListener("drop", keep);
+    return () => {
+      window.removeEventListener("dragover", keep);
+      window.removeEventListener("drop", keep);
+    };
+  }, []);
 }

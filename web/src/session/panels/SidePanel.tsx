@@ -13,7 +13,7 @@ export function SidePanel({ sessionId }: { sessionId: string }) {
   const value = panels.some((p) => p.id === panel) ? panel : panels[0]?.id ?? "";
   return (
     <Tabs
-      label="Side panels" value={value}
+      compact label="Side panels" value={value}
       onChange={(id) => {
         try { sessionStorage.setItem("agcluster.panel", id); } catch { /* it is a convenience */ }
         show(id);

@@ -1,6 +1,7 @@
-import { memo, type ReactNode } from "react";
+import { createContext, memo, type ReactNode, use } from "react";
 import Base, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
+import { Code } from "./Code";
 import { CopyButton } from "./CopyButton";
 import { splitMarkdown } from "./split";
 
@@ -14,14 +15,19 @@ export const Markdown = memo(function Markdown({ text, live = false }: { text: s
     <div className="markdown min-w-0 break-words">
       {parts.map((part, i) => live && i === parts.length - 1 && part.length > longPart
         ? <div key={i} className="font-mono text-xs whitespace-pre-wrap">{part}</div>
-        : <Part key={i} text={part} />)}
+        : <Part key={i} text={part} open={live && i === parts.length - 1} />)}
     </div>
   );
 });
 
 const plugins = [remarkGfm];
 
-const Part = memo(function Part({ text }: { text: string }) { return <Base remarkPlugins={plugins} components={components}>{text}</Base>; });
+/** Whether the part around is still being written: its code gets its colours when it is whole. */
+const Open = createContext(false);
+
+const Part = memo(function Part({ text, open }: { text: string; open: boolean }) {
+  return <Open value={open}><Base remarkPlugins={plugins} components={components}>{text}</Base></Open>;
+});
 
 const components: Components = {
   a: ({ href, children }) => <Anchor href={href}>{children}</Anchor>,
@@ -45,14 +51,15 @@ export function Anchor({ href, children }: { href: string | undefined; children:
 }
 
 /** A block of code with its language and a button that copies it. The button is within what scrolls, so a keyboard gets there. */
-export function CodeBlock({ code, language = "" }: { code: string; language?: string }) {
+export function CodeBlock({ code, language = "", label = language }: { code: string; language?: string; label?: string }) {
+  const open = use(Open);
   return (
     <div className="my-2 overflow-x-auto rounded-md border border-line bg-sunken">
       <div className="sticky left-0 flex h-8 items-center justify-between border-b border-line pr-1 pl-3 text-xs text-ink-3">
-        <span>{language || "text"}</span>
+        <span>{label || "text"}</span>
         <CopyButton text={code} label="Copy code" />
       </div>
-      <pre className="w-max min-w-full p-3 font-mono text-xs leading-relaxed">{code}</pre>
+      <pre className="w-max min-w-full p-3 font-mono text-xs leading-relaxed"><Code text={code} language={language} wait={open} /></pre>
     </div>
   );
 }

@@ -5,7 +5,7 @@ import { cx } from "@/ui/cx";
 import { dateTime, duration } from "@/ui/format";
 import { usePanel } from "../panels/usePanel";
 import type { ToolCall } from "../conversation/model";
-import { argsOf, commandOutput, lineCount, text, toolName } from "./args";
+import { argsOf, commandOutput, fileLines, lineCount, text, toolError, toolName } from "./args";
 import { Body } from "./Body";
 import { LineCounts } from "./DiffView";
 import { useFold } from "./folds";
@@ -18,7 +18,9 @@ export function ToolCard({ call, thread }: { call: ToolCall; thread?: ReactNode 
   const look = lookOf(call);
   const { show } = usePanel();
   const id = useId();
-  const [open, toggle] = useFold(call.id, look.open || call.failed);
+  // While a person is asked, the question shows what it is about: not twice.
+  const asked = call.approval !== undefined && call.approval.decision === undefined;
+  const [open, toggle] = useFold(call.id, (look.open || call.failed) && !asked);
   const { icon: Icon, file } = look;
   return (
     <section aria-label={`${look.title}: ${look.subject}`} className="overflow-hidden rounded-lg border border-line bg-surface" data-tool={toolName(call.tool)}>
@@ -44,8 +46,10 @@ export function ToolCard({ call, thread }: { call: ToolCall; thread?: ReactNode 
   );
 }
 
-/** A denied call brings the reason as its output, which is said above already. */
+/** A denied call brings the reason as its output, which is said above already; what the CLI itself refuses stands in tags that are for the model. */
 function withoutEcho(call: ToolCall): ToolCall {
+  const refused = call.failed ? toolError(call.output ?? "") : undefined;
+  if (refused !== undefined) return { ...call, output: refused };
   if (!call.failed || !call.verdicts.some((v) => v.decision === "deny" && v.reason === call.output)) return call;
   const silent = { ...call };
   delete silent.output;
@@ -62,8 +66,11 @@ function Facts({ call }: { call: ToolCall }) {
       const { code } = commandOutput(call.output ?? "");
       return code === undefined ? null : <Badge tone="bad">exit {code}</Badge>;
     }
-    case "Read": case "Grep": case "Glob":
-      return call.output !== undefined && !call.failed ? <span className="shrink-0 text-xs text-ink-3 max-sm:hidden">{lineCount(call.output)} lines</span> : null;
+    case "Read": case "Grep": case "Glob": {
+      if (call.output === undefined || call.failed) return null;
+      const lines = lineCount(fileLines(call.output)?.text ?? call.output);
+      return <span className="shrink-0 text-xs text-ink-3 max-sm:hidden">{lines} {lines === 1 ? "line" : "lines"}</span>;
+    }
     default: return null;
   }
 }

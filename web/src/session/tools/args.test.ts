@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { argsOf, commandOutput, inWorkspace, lineCount, linksOf, mcpOf, stripAnsi, text } from "./args";
+import { argsOf, commandOutput, fileLines, inWorkspace, lineCount, linksOf, mcpOf, stripAnsi, text, toolError } from "./args";
 
 describe("what a tool call says of itself", () => {
   it("tells a failed command's exit code from its output", () => {
@@ -26,6 +26,18 @@ describe("what a tool call says of itself", () => {
     expect(linksOf('Web search results for query: "x"\n\nLinks: [{"title":"T","url":"https://a.example/"},{"no":1}]\n\nmore')).toEqual([{ title: "T", url: "https://a.example/" }]);
     expect(linksOf("Links: [oops]")).toEqual([]);
     expect(linksOf("nothing")).toEqual([]);
+  });
+  it.each<[string, ReturnType<typeof fileLines>]>([
+    ["     1→a\n     2→\n     3→\tb→c", { from: 1, text: "a\n\n\tb→c", rest: "" }],
+    ["   499→x\n   500→y\n\n<system-reminder>\nbeware\n</system-reminder>\n", { from: 499, text: "x\ny", rest: "<system-reminder>\nbeware\n</system-reminder>" }],
+    ["1\ta\n2\tb\n", { from: 1, text: "a\nb", rest: "" }],
+    ["     1→a\n     7→b", { from: 1, text: "a", rest: "7→b" }],
+    ["No such file", undefined], ["", undefined],
+  ])("takes the numbers off what was read: %j", (output, want) => { expect(fileLines(output)).toEqual(want); });
+  it("takes the tags off what the CLI refuses", () => {
+    expect(toolError("<tool_use_error>Error: No such tool available: x</tool_use_error>")).toBe("No such tool available: x");
+    expect(toolError("<tool_use_error>File does not exist.\nTry again</tool_use_error>\n")).toBe("File does not exist.\nTry again");
+    expect(toolError("I print <tool_use_error>this</tool_use_error>")).toBeUndefined();
   });
   it("counts lines", () => { expect([lineCount(""), lineCount("a"), lineCount("a\n"), lineCount("a\nb")]).toEqual([0, 1, 1, 2]); });
 });

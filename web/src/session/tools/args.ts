@@ -39,6 +39,26 @@ const ansi = new RegExp(`${String.fromCharCode(27)}\\[[0-9;?]*[ -/]*[@-~]`, "g")
 
 export function stripAnsi(output: string): string { return output.replace(ansi, ""); }
 
+/** The lines of a file as Read gives them, "   12→text", without their numbers; rest is what follows them. Undefined when they have none. */
+export function fileLines(output: string): { from: number; text: string; rest: string } | undefined {
+  const lines: string[] = [];
+  let from = 0;
+  let at = 0;
+  while (at < output.length) {
+    const end = output.indexOf("\n", at);
+    const found = /^ *(\d+)[→\t](.*)$/s.exec(output.slice(at, end < 0 ? output.length : end));
+    const number = Number(found?.[1]);
+    if (!found || (lines.length > 0 && number !== from + lines.length)) break;
+    if (lines.length === 0) from = number;
+    lines.push(found[2] ?? "");
+    at = end < 0 ? output.length : end + 1;
+  }
+  return lines.length > 0 ? { from, text: lines.join("\n"), rest: output.slice(at).trim() } : undefined;
+}
+
+/** What the CLI says of a call that it refuses, without its tags; undefined when it is something else. */
+export function toolError(output: string): string | undefined { return /^<tool_use_error>(?:Error: )?([\s\S]*)<\/tool_use_error>\s*$/.exec(output)?.[1]; }
+
 /** How many lines a text has; a newline at the end begins none. */
 export function lineCount(output: string): number { return output === "" ? 0 : output.replace(/\n$/, "").split("\n").length; }
 

@@ -7,8 +7,8 @@ import { Select } from "@/ui/field";
 import { bytes } from "@/ui/format";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { Skeleton } from "@/ui/skeleton";
-import { toast, toastProblem } from "@/ui/toast";
 import { useRows } from "@/ui/virtual";
+import { copy } from "../../text/CopyButton";
 import { keyOf } from "../address";
 import { lineEnding } from "../code/ending";
 import { useChanges, useFileChange, useOpenFile, useSession } from "../data";
@@ -101,7 +101,7 @@ function Diff({ sessionId, since, change, onBack }: { sessionId: string; since: 
         <h2 className="min-w-0 flex-1 truncate text-sm font-medium" title={visible(change.path)}><Name text={change.path} /> <span className="text-xs font-normal text-ink-3">{change.status}</span></h2>
         <IconButton small label="Wrap long lines" aria-pressed={wrap} onClick={() => setWrap(!wrap)} className="aria-pressed:bg-accent-soft!"><TextWrap size={15} /></IconButton>
         {change.status === "deleted" ? (
-          <IconButton small label="Copy the deleted text" disabled={!data?.before} onClick={() => { void navigator.clipboard.writeText(before).then(() => toast("Copied the deleted text"), toastProblem); }}><Copy size={15} /></IconButton>
+          <IconButton small label="Copy the deleted text" disabled={!data?.before} onClick={() => { void copy(before, "the deleted text"); }}><Copy size={15} /></IconButton>
         ) : <Button small onClick={() => open(keyOf(change))}><FileText size={13} aria-hidden />Open</Button>}
       </header>
       {data?.truncated ? <Notice className="m-2">The file is large: only its beginning is compared.</Notice> : null}

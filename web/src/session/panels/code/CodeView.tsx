@@ -9,7 +9,8 @@ export interface CodeViewProps {
   wrap: boolean;
   editable?: boolean;
   onChange?: (text: string) => void;
-  onSave?: () => void;
+  /** text is what the editor holds now, which onChange may not have told yet. */
+  onSave?: (text: string) => void;
 }
 
 /** Text with the colours of its language. A change of name makes a new editor; give it a key to forget undo. */
@@ -17,7 +18,7 @@ export default function CodeView({ text, name, hint, label, wrap, editable = fal
   const box = useRef<HTMLDivElement>(null);
   const editor = useRef<Code>(null);
   const changed = useEffectEvent((now: string) => onChange?.(now));
-  const save = useEffectEvent(() => onSave?.());
+  const save = useEffectEvent((now: string) => onSave?.(now));
   const start = useEffectEvent((parent: HTMLElement) => code({ parent, text, name, hint, label, wrap, editable, onChange: changed, onSave: save }));
 
   useEffect(() => {

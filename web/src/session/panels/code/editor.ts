@@ -1,13 +1,12 @@
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { bracketMatching, foldGutter, foldKeymap, HighlightStyle, indentOnInput, LanguageDescription, syntaxHighlighting } from "@codemirror/language";
-import { languages } from "@codemirror/language-data";
+import { bracketMatching, foldGutter, foldKeymap, indentOnInput, syntaxHighlighting } from "@codemirror/language";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import {
   drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, highlightSpecialChars, keymap, lineNumbers, rectangularSelection,
 } from "@codemirror/view";
-import { tags as t } from "@lezer/highlight";
 import { lineEnding } from "./ending";
+import { highlighting, languageOf } from "./language";
 
 // Everything in role colours, so that light and dark need one theme.
 const theme = EditorView.theme({
@@ -43,35 +42,6 @@ const theme = EditorView.theme({
   ".cm-collapsedLines": { background: "var(--sunken)", color: "var(--ink-2)", padding: "4px 10px", cursor: "pointer" },
 });
 
-// By class, so that code outside of an editor (Snippet) has the same colours.
-export const highlighting = HighlightStyle.define([
-  { tag: [t.keyword, t.modifier, t.operatorKeyword, t.controlKeyword, t.moduleKeyword], class: "text-accent-ink" },
-  { tag: [t.string, t.special(t.string), t.character, t.regexp], class: "text-good" },
-  { tag: [t.number, t.bool, t.null, t.atom, t.escape, t.unit, t.color], class: "text-warn" },
-  { tag: [t.comment, t.meta, t.documentMeta], class: "text-ink-3 italic" },
-  { tag: [t.typeName, t.className, t.namespace, t.tagName], class: "text-bad" },
-  { tag: [t.definition(t.variableName), t.function(t.variableName), t.definition(t.propertyName), t.labelName], class: "font-semibold" },
-  { tag: [t.propertyName, t.attributeName], class: "text-ink-2" },
-  { tag: t.heading, class: "font-bold text-accent-ink" },
-  { tag: t.link, class: "text-accent-ink underline" },
-  { tag: t.strong, class: "font-bold" },
-  { tag: t.emphasis, class: "italic" },
-  { tag: t.strikethrough, class: "line-through" },
-  { tag: t.inserted, class: "text-good" },
-  { tag: [t.deleted, t.invalid], class: "text-bad" },
-]);
-
-// Names that the host gives (those of Highlight.js) and that CodeMirror knows by another.
-const aliases: Record<string, string> = { bash: "shell", ini: "properties files", xml: "xml", vbnet: "vb.net", x86asm: "gas", plaintext: "", text: "", makefile: "", objectivec: "objective-c", delphi: "pascal", nginx: "nginx" };
-
-/** The language of a file: by its name, else by what the host calls it. */
-export function languageOf(name: string, hint?: string): LanguageDescription | null {
-  const byName = LanguageDescription.matchFilename(languages, name);
-  if (byName || !hint) return byName;
-  const wanted = aliases[hint] ?? hint;
-  return wanted ? LanguageDescription.matchLanguageName(languages, wanted, true) : null;
-}
-
 export interface CodeOptions {
   parent: HTMLElement;
   text: string;
@@ -81,9 +51,14 @@ export interface CodeOptions {
   wrap: boolean;
   editable: boolean;
   extra?: Extension;
+  /** Told at once of a change of a short text, of a long one when typing rests or the focus leaves. */
   onChange?: (text: string) => void;
-  onSave?: () => void;
+  onSave?: (text: string) => void;
 }
+
+/** A text of this many characters is told of when no key was pressed for rest milliseconds: to write it out at every key would be felt. */
+const long = 200_000;
+const rest = 300;
 
 export interface Code {
   view: EditorView;
@@ -98,6 +73,15 @@ export interface Code {
 export function code(o: CodeOptions): Code {
   const editing = new Compartment(), wrapping = new Compartment(), language = new Compartment();
   let told = true;
+  let last = o.text;
+  let resting: ReturnType<typeof setTimeout> | undefined;
+  const tell = () => {
+    clearTimeout(resting);
+    resting = undefined;
+    last = view.state.sliceDoc();
+    o.onChange?.(last);
+  };
+  const flush = () => { if (resting !== undefined) tell(); };
   const editable = (on: boolean): Extension => on
     ? [EditorState.readOnly.of(false), EditorView.editable.of(true), history(), indentOnInput(), highlightActiveLine(), highlightActiveLineGutter(), keymap.of([...historyKeymap, indentWithTab])]
     : [EditorState.readOnly.of(true), EditorView.editable.of(false)];
@@ -110,8 +94,14 @@ export function code(o: CodeOptions): Code {
         highlightSelectionMatches(), search({ top: true }), syntaxHighlighting(highlighting), theme,
         // Read-only text still takes focus, so that keys scroll and search it.
         EditorView.contentAttributes.of({ "aria-label": o.label, tabindex: "0" }),
-        keymap.of([{ key: "Mod-s", run: () => { o.onSave?.(); return true; } }, ...defaultKeymap, ...searchKeymap, ...foldKeymap]),
-        EditorView.updateListener.of((u) => { if (u.docChanged && told) o.onChange?.(u.state.sliceDoc()); }),
+        keymap.of([{ key: "Mod-s", run: () => { flush(); o.onSave?.(view.state.sliceDoc()); return true; } }, ...defaultKeymap, ...searchKeymap, ...foldKeymap]),
+        EditorView.updateListener.of((u) => {
+          if (!u.docChanged || !told) return;
+          clearTimeout(resting);
+          if (u.state.doc.length < long) tell();
+          else resting = setTimeout(tell, rest);
+        }),
+        EditorView.domEventHandlers({ blur: () => { flush(); return false; } }),
         editing.of(editable(o.editable)), wrapping.of(o.wrap ? EditorView.lineWrapping : []), language.of([]), o.extra ?? [],
       ],
     }),
@@ -123,13 +113,17 @@ export function code(o: CodeOptions): Code {
     setEditable: (on) => view.dispatch({ effects: editing.reconfigure(editable(on)) }),
     setWrap: (on) => view.dispatch({ effects: wrapping.reconfigure(on ? EditorView.lineWrapping : []) }),
     setText: (text) => {
-      if (view.state.sliceDoc() === text) return;
+      // What comes back is what was told; what was typed since then is newer.
+      if (text === last || view.state.sliceDoc() === text) return;
+      clearTimeout(resting);
+      resting = undefined;
+      last = text;
       const top = view.scrollDOM.scrollTop;
       told = false;
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: view.state.toText(text) } });
       told = true;
       view.scrollDOM.scrollTop = top;
     },
-    destroy: () => { gone = true; view.destroy(); },
+    destroy: () => { gone = true; flush(); view.destroy(); },
   };
 }

@@ -1,13 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { Copy } from "lucide-react";
-import { useEffect, useState, type ReactNode } from "react";
+import type { ReactNode } from "react";
 import { Button, IconButton } from "@/ui/button";
 import { Badge } from "@/ui/badge";
 import { ago, count, dateTime, dollars, duration } from "@/ui/format";
 import { ProblemNotice } from "@/ui/notice";
 import { Scroll } from "@/ui/scroll";
 import { Skeleton } from "@/ui/skeleton";
-import { toast, toastProblem } from "@/ui/toast";
+import { copy } from "../../text/CopyButton";
+import { useNow } from "../../useNow";
 import { getJSON, useSession } from "../data";
 import { visible } from "../name";
 import type { Session } from "../types";
@@ -70,7 +71,7 @@ function withoutConfig(s: Session): Partial<Session> {
   return config ? { ...rest, config } : rest;
 }
 
-function copyText(value: string, what: string) { void navigator.clipboard.writeText(value).then(() => toast(`Copied ${what}`), toastProblem); }
+function copyText(value: string, what: string) { void copy(value, what); }
 
 function words(name: string): string {
   const said = name.replaceAll("_", " ");
@@ -83,12 +84,7 @@ function when(time: string) { return <time dateTime={time} title={time}>{dateTim
 
 /** How long until a time, counted down. */
 function Countdown({ to }: { to: string }) {
-  const [now, setNow] = useState(() => Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
-    return () => clearInterval(timer);
-  }, []);
-  const left = Date.parse(to) - now;
+  const left = Date.parse(to) - useNow(1_000);
   return <time dateTime={to} title={to} className="tabular-nums">{left > 0 ? `in ${duration(left)}` : "now"}</time>;
 }
 

@@ -14,6 +14,7 @@ import { Menu, type MenuItem } from "@/ui/menu";
 import { ProblemNotice } from "@/ui/notice";
 import { Skeleton } from "@/ui/skeleton";
 import { toast, toastProblem } from "@/ui/toast";
+import { copy } from "../../text/CopyButton";
 import { baseName, fileUrl, folderOf, join } from "../address";
 import { filesKey, sendJSON, useChanges, useFilesChanged, useOpenFile, useTree } from "../data";
 import { visible } from "../name";
@@ -156,7 +157,7 @@ export default function FilesPanel({ sessionId }: { sessionId: string }) {
   const actions: (MenuItem | null)[] = row ? [
     ...(isFolder(row.node) ? [] : [{ label: "Open", icon: FileText, hint: "Enter", onSelect: () => openFile(row.key) }]),
     { label: selected.has(row.key) ? "Deselect" : "Select", icon: ListChecks, hint: "Space", onSelect: () => { const next = new Set(selected); if (!next.delete(row.key)) next.add(row.key); setSelected(next); } },
-    { label: "Copy path", icon: ClipboardCopy, onSelect: () => { void navigator.clipboard.writeText(row.node.path).then(() => toast("Copied the path"), toastProblem); } },
+    { label: "Copy path", icon: ClipboardCopy, onSelect: () => { void copy(row.node.path, "the path"); } },
     { label: isFolder(row.node) || chosenRows.length > 1 ? "Export as zip" : "Download", icon: Download, onSelect: () => saveRows(tops(chosenRows)) },
     null,
     { label: "New file here", icon: FilePlus, onSelect: () => setAsked({ what: "file", folder: here }) },

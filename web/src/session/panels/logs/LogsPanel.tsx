@@ -7,9 +7,9 @@ import { Empty } from "@/ui/empty";
 import { Input } from "@/ui/field";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { Scroll } from "@/ui/scroll";
-import { toast, toastProblem } from "@/ui/toast";
 import { timeOfDay } from "@/ui/format";
 import { useRows } from "@/ui/virtual";
+import { copy } from "../../text/CopyButton";
 import { visible } from "../name";
 import { save } from "../transfer";
 import { lineText, structured, useLogs, type Line } from "./lines";
@@ -34,7 +34,7 @@ export default function LogsPanel({ sessionId }: { sessionId: string }) {
         </div>
         <IconButton small label="Follow" aria-pressed={following} onClick={() => setFollowing(!following)} className="aria-pressed:bg-accent-soft!"><ArrowDownToLine size={15} /></IconButton>
         <IconButton small label="Wrap long lines" aria-pressed={wrap} onClick={() => setWrap(!wrap)} className="aria-pressed:bg-accent-soft!"><TextWrap size={15} /></IconButton>
-        <IconButton small label="Copy" disabled={shown.length === 0} onClick={() => { void navigator.clipboard.writeText(all()).then(() => toast(`Copied ${shown.length} lines`), toastProblem); }}><Copy size={15} /></IconButton>
+        <IconButton small label="Copy" disabled={shown.length === 0} onClick={() => { void copy(all(), `${shown.length} lines`); }}><Copy size={15} /></IconButton>
         <IconButton small label="Download" disabled={shown.length === 0} onClick={() => save(new Blob([all()]), `${sessionId}.log`)}><Download size={15} /></IconButton>
         <IconButton small label="Clear what is shown" disabled={logs.lines.length === 0} onClick={logs.clear}><Eraser size={15} /></IconButton>
       </div>

@@ -12,6 +12,9 @@ export interface ChartProps {
   format: (value: number) => string;
 }
 
+/** A time in seconds since 1970, as the clock shows it. */
+function clock(time: number): string { return new Date(time * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }); }
+
 /** A value over time with its limit as a line. It says nothing to a screen reader: who draws it gives the figures in words. */
 export default function Chart({ times, values, limit, format }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
@@ -30,7 +33,7 @@ export default function Chart({ times, values, limit, format }: ChartProps) {
       width: parent.clientWidth, height: 130, cursor: { y: false, drag: { x: false, y: false } }, legend: { show: false }, padding: [8, 8, 0, 0],
       // Never less than two minutes wide, so that the first measurements don't stretch over all of it.
       scales: { x: { range: (_u, min, max) => { const end = Number.isFinite(max) && max > 0 ? max : Date.now() / 1000; return [Math.min(min || end, end - 120), end]; } }, y: { range: (_u, _min, max) => [0, Math.max(max * 1.1, 1e-9)] } },
-      axes: [{ ...axis, size: 24, space: 70 }, { ...axis, size: 62, space: 34, values: (_u, ticks) => ticks.map((v) => shown.current(v)) }],
+      axes: [{ ...axis, size: 24, space: 70, values: (_u, ticks) => ticks.map(clock) }, { ...axis, size: 62, space: 34, values: (_u, ticks) => ticks.map((v) => shown.current(v)) }],
       series: [
         {},
         { stroke: color("--accent"), width: 1.5, fill: `color-mix(in srgb, ${color("--accent")} 14%, transparent)`, points: { show: false } },

@@ -5,7 +5,8 @@ import { Badge } from "@/ui/badge";
 import { Button, IconButton } from "@/ui/button";
 import { Empty } from "@/ui/empty";
 import { Notice, ProblemNotice } from "@/ui/notice";
-import { toast, toastProblem } from "@/ui/toast";
+import { toast } from "@/ui/toast";
+import { copy as copyText } from "../../text/CopyButton";
 import { shellOf } from "./shell";
 
 export default function TerminalPanel({ sessionId }: { sessionId: string }) {
@@ -23,10 +24,16 @@ export default function TerminalPanel({ sessionId }: { sessionId: string }) {
   function copy() {
     const text = shell.selection();
     if (text === "") toast("Nothing is selected in the terminal");
-    else void navigator.clipboard.writeText(text).then(() => toast("Copied the selection"), toastProblem);
+    else void copyText(text, "the selection");
   }
-  function paste() {
-    navigator.clipboard.readText().then((text) => { shell.paste(text); shell.focus(); }, () => toast("The browser doesn't let this page read the clipboard. Press Ctrl+V or Shift+Insert in the terminal.", "bad"));
+  async function paste() {
+    try {
+      shell.paste(await navigator.clipboard.readText());
+    } catch {
+      // It refuses, or (on plain http) has no such function at all.
+      toast("The browser doesn't let this page read the clipboard. Press Ctrl+V or Shift+Insert in the terminal.", "bad");
+    }
+    shell.focus();
   }
 
   const off = now.state === "refused" && now.problem.status === 403;
@@ -36,7 +43,7 @@ export default function TerminalPanel({ sessionId }: { sessionId: string }) {
         <Badge tone={now.state === "open" ? "good" : now.state === "connecting" ? "accent" : "plain"}>{now.state === "open" ? "connected" : now.state === "connecting" ? "connecting" : "closed"}</Badge>
         <span className="min-w-0 flex-1 truncate px-1 text-xs text-ink-3">F6 leaves the terminal</span>
         <IconButton small label="Copy the selection" disabled={off} onClick={copy}><Copy size={15} /></IconButton>
-        <IconButton small label="Paste" disabled={now.state !== "open"} onClick={paste}><ClipboardPaste size={15} /></IconButton>
+        <IconButton small label="Paste" disabled={now.state !== "open"} onClick={() => void paste()}><ClipboardPaste size={15} /></IconButton>
         <IconButton small label="Clear" disabled={off} onClick={() => { shell.clear(); shell.focus(); }}><Eraser size={15} /></IconButton>
         <IconButton small label="Screen reader mode" aria-pressed={reader} disabled={off} onClick={() => setReader(!reader)} className="aria-pressed:bg-accent-soft!"><Accessibility size={15} /></IconButton>
         <Button ref={bar} small disabled={now.state === "connecting" || off} onClick={() => void shell.connect()}><RotateCw size={13} aria-hidden />{now.state === "open" ? "New shell" : "Reconnect"}</Button>

@@ -2,6 +2,7 @@ import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { asProblem, type Problem } from "@/api/problem";
+import { copy } from "../../text/CopyButton";
 import { sendJSON } from "../data";
 import type { Ticket } from "../types";
 
@@ -130,7 +131,7 @@ export class Shell {
     if (e.type !== "keydown") return true;
     if (e.key === "F6") { this.#leave(); e.preventDefault(); return false; }
     if (!e.ctrlKey || !e.shiftKey) return true;
-    if (e.key.toLowerCase() === "c" && this.#term.hasSelection()) { void navigator.clipboard.writeText(this.#term.getSelection()); e.preventDefault(); return false; }
+    if (e.key.toLowerCase() === "c" && this.#term.hasSelection()) { void copy(this.#term.getSelection()).then(() => { this.#term.focus(); }); e.preventDefault(); return false; }
     // The browser pastes by itself; xterm only must not see a control character in it.
     return e.key.toLowerCase() !== "v";
   }

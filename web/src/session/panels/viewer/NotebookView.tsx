@@ -2,7 +2,7 @@ import { useMemo } from "react";
 import { cx } from "@/ui/cx";
 import { Notice } from "@/ui/notice";
 import { Scroll } from "@/ui/scroll";
-import Snippet from "../code/Snippet";
+import { Code } from "../../text/Code";
 import Markdown from "./Markdown";
 import { parseNotebook, type Notebook, type Output } from "./notebook";
 
@@ -17,7 +17,7 @@ export default function NotebookView({ text, path, onFile }: { text: string; pat
         <div key={i} className="grid grid-cols-[2.75rem_minmax(0,1fr)] gap-x-2 [contain-intrinsic-size:auto_80px] [content-visibility:auto]">
           <span className="pt-2 text-right font-mono text-xs text-ink-3">{cell.kind === "code" ? `[${cell.count ?? " "}]` : ""}</span>
           {cell.kind === "markdown" ? <Markdown text={cell.source} path={path} onFile={onFile} />
-            : <pre className="rounded-md border border-line bg-sunken p-2.5 font-mono text-xs whitespace-pre-wrap [overflow-wrap:anywhere]"><Snippet text={cell.source} language={cell.kind === "code" ? read.language : ""} /></pre>}
+            : <pre className="rounded-md border border-line bg-sunken p-2.5 font-mono text-xs whitespace-pre-wrap [overflow-wrap:anywhere]"><Code text={cell.source} language={cell.kind === "code" ? read.language : ""} /></pre>}
           {cell.outputs.map((output, n) => <div key={n} className="col-start-2 mt-1 min-w-0"><Result output={output} path={path} onFile={onFile} /></div>)}
         </div>
       ))}

@@ -7,11 +7,12 @@ import { Button } from "@/ui/button";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { toast } from "@/ui/toast";
 import { fileUrl } from "../address";
-import { filesKey, getJSON } from "../data";
+import { filesKey } from "../data";
 import { visible } from "../name";
 import type { Preview, Written } from "../types";
 import { ConflictDialog } from "./ConflictDialog";
 import { draftOf, keepDraft } from "./drafts";
+import { linesOf, load, type Loaded } from "./load";
 
 const CodeView = lazy(() => import("../code/CodeView"));
 
@@ -50,7 +51,7 @@ export function TextFile({ sessionId, file, name, preview, etag, editing, wrap, 
     keepDraft(sessionId, file, dirty ? { text, base: base.text, etag: base.etag } : undefined);
   }, [sessionId, file, dirty, text, base]);
 
-  async function write(over: string): Promise<void> {
+  async function write(text: string, over: string): Promise<void> {
     setBusy(true);
     setError(undefined);
     try {
@@ -58,7 +59,8 @@ export function TextFile({ sessionId, file, name, preview, etag, editing, wrap, 
       const response = await request(fileUrl(sessionId, file), { method: "PUT", body: bom + text, headers: { "If-Match": `"${over}"`, "Content-Type": "application/octet-stream" } });
       const done = await response.json() as Written;
       const tag = done.etag.replaceAll('"', "");
-      client.setQueryData([...filesKey(sessionId), "preview", file], { kind: "file", etag: tag, preview: { ...preview, content: text, etag: tag, size_bytes: done.size_bytes, lines: linesOf(text) } });
+      const saved: Loaded = { kind: "file", etag: tag, cut: false, preview: { ...preview, content: text, etag: tag, size_bytes: done.size_bytes, lines: linesOf(text) } };
+      client.setQueryData([...filesKey(sessionId), "preview", file], saved);
       setBase({ text, etag: tag });
       setTheirs(undefined);
       toast(`Saved ${visible(name)}`);
@@ -73,8 +75,9 @@ export function TextFile({ sessionId, file, name, preview, etag, editing, wrap, 
 
   async function conflict() {
     try {
-      const now = await getJSON<Preview>(fileUrl(sessionId, file));
-      setTheirs({ text: now.content ?? "", etag: (now.etag ?? "").replaceAll('"', "") });
+      const now = await load(sessionId, file, undefined);
+      if (now.kind === "file" && now.preview.type === "text" && !now.cut) setTheirs({ text: now.preview.content ?? "", etag: now.etag });
+      else setError(new Error("The file has become one that can't be edited here. Copy your text before you leave it."));
     } catch (failure) {
       // It was deleted: there is nothing to compare with, and a new file is what the person wants, if anything.
       if (asProblem(failure).status === 404) setError(new Error("The file was deleted meanwhile. Copy your text, or make the file anew in Files and save again."));
@@ -82,7 +85,12 @@ export function TextFile({ sessionId, file, name, preview, etag, editing, wrap, 
     }
   }
 
-  function save() { if (editing && dirty && !busy) void write(base.etag); }
+  /** now is what the editor holds: of a long text the state hears a moment later. */
+  function save(now = text) {
+    if (!editing || busy || now === base.text) return;
+    setText(now);
+    void write(now, base.etag);
+  }
 
   function discard() {
     setText(disk);
@@ -98,7 +106,7 @@ export function TextFile({ sessionId, file, name, preview, etag, editing, wrap, 
         <div className="flex shrink-0 items-center gap-2 border-b border-line bg-accent-soft px-3 py-1.5 text-xs text-accent-ink">
           <span role="status" className="min-w-0 flex-1 truncate">{dirty ? "Unsaved changes" : "Editing"}{moved && dirty ? "; the file has changed meanwhile" : ""}</span>
           <Button small look="quiet" onClick={discard}><Undo2 size={13} aria-hidden />{dirty ? "Discard" : "Done"}</Button>
-          <Button small look="primary" disabled={!dirty} busy={busy} onClick={save}><Save size={13} aria-hidden />Save</Button>
+          <Button small look="primary" disabled={!dirty} busy={busy} onClick={() => save()}><Save size={13} aria-hidden />Save</Button>
         </div>
       ) : null}
       {error ? <ProblemNotice className="m-2" error={error} /> : null}
@@ -109,12 +117,10 @@ export function TextFile({ sessionId, file, name, preview, etag, editing, wrap, 
       {theirs ? (
         <ConflictDialog
           name={name} mine={text} theirs={theirs.text} busy={busy} onClose={() => setTheirs(undefined)}
-          onMine={() => void write(theirs.etag)}
+          onMine={() => void write(text, theirs.etag)}
           onTheirs={() => { setText(theirs.text); setBase(theirs); setTheirs(undefined); onDone(); void client.invalidateQueries({ queryKey: filesKey(sessionId) }); }}
         />
       ) : null}
     </div>
   );
 }
-
-function linesOf(text: string): number { return text === "" ? 0 : text.split("\n").length - (text.endsWith("\n") ? 1 : 0); }

@@ -1,6 +1,6 @@
 import { Download, FileSearch, MoreHorizontal, Pencil, TextWrap } from "lucide-react";
 import { lazy, Suspense, useMemo, useState } from "react";
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { request } from "@/api/client";
 import { Button, IconButton } from "@/ui/button";
 import { Empty } from "@/ui/empty";
@@ -8,7 +8,7 @@ import { bytes } from "@/ui/format";
 import { Menu } from "@/ui/menu";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { Skeleton } from "@/ui/skeleton";
-import { toast, toastProblem } from "@/ui/toast";
+import { copy } from "../../text/CopyButton";
 import { baseName, fileUrl, folderOf, pathOf } from "../address";
 import { filesKey, useOpenFile } from "../data";
 import { download, useTransfer } from "../files/exports";
@@ -17,6 +17,7 @@ import type { Preview } from "../types";
 import { TextFile } from "./TextFile";
 import { useDrafts } from "./drafts";
 import { viewsOf, type View } from "./kind";
+import { load, type Loaded, maxText } from "./load";
 
 const HexView = lazy(() => import("./HexView"));
 const ImageView = lazy(() => import("./ImageView"));
@@ -26,19 +27,8 @@ const PdfView = lazy(() => import("./PdfView"));
 const TableView = lazy(() => import("./TableView"));
 
 const titles: Record<View, string> = { text: "Text", table: "Table", notebook: "Notebook", markdown: "Preview", svg: "Picture", pdf: "Document", image: "Picture", hex: "Bytes" };
-/** The largest picture or PDF that is fetched without being asked, in bytes. */
+/** The largest PDF that is fetched without being asked, in bytes. */
 const maxWhole = 50 * 1024 * 1024;
-
-export type Loaded = { kind: "image"; blob: Blob; etag: string } | { kind: "file"; preview: Preview; etag: string };
-
-/** Opens a file: its description with its text, or the picture that it is. */
-async function load(sessionId: string, key: string, signal: AbortSignal): Promise<Loaded> {
-  const response = await request(fileUrl(sessionId, key), { signal });
-  const etag = (response.headers.get("ETag") ?? "").replace(/^W\//, "").replaceAll('"', "");
-  if ((response.headers.get("Content-Type") ?? "").startsWith("image/")) return { kind: "image", blob: await response.blob(), etag };
-  const preview = await response.json() as Preview;
-  return { kind: "file", preview, etag: (preview.etag ?? etag).replaceAll('"', "") };
-}
 
 export default function ViewerPanel({ sessionId }: { sessionId: string }) {
   const { file } = useOpenFile();
@@ -55,7 +45,10 @@ function Viewer({ sessionId, file }: { sessionId: string; file: string }) {
   const [chosen, setChosen] = useState<View | undefined>(drafted ? "text" : undefined);
   const [editing, setEditing] = useState(drafted);
   const [wrap, setWrap] = useState(false);
-  const query = useQuery({ queryKey: [...filesKey(sessionId), "preview", file], queryFn: ({ signal }) => load(sessionId, file, signal) });
+  const client = useQueryClient();
+  const queryKey = [...filesKey(sessionId), "preview", file];
+  // Megabytes are compared by their tag (in load), not piece by piece.
+  const query = useQuery({ queryKey, structuralSharing: false, queryFn: ({ signal }) => load(sessionId, file, signal, client.getQueryData<Loaded>(queryKey)) });
   const loaded = query.data;
   const views = loaded ? viewsOf(name, loaded.kind === "image" ? "image" : loaded.preview) : [];
   const view = chosen && views.includes(chosen) ? chosen : views[0];
@@ -85,14 +78,14 @@ function Viewer({ sessionId, file }: { sessionId: string; file: string }) {
           label="More" trigger={<Button small look="quiet" aria-label="More" className="w-7 px-0!"><MoreHorizontal size={16} /></Button>}
           items={[
             { label: "Download", icon: Download, onSelect: save },
-            { label: "Copy path", onSelect: () => { void navigator.clipboard.writeText(path).then(() => toast("Copied the path"), toastProblem); } },
-            ...(preview?.content === undefined ? [] : [{ label: "Copy text", onSelect: () => { void navigator.clipboard.writeText(preview.content ?? "").then(() => toast("Copied the text"), toastProblem); } }]),
+            { label: "Copy path", onSelect: () => { void copy(path, "the path"); } },
+            ...(preview?.content === undefined ? [] : [{ label: "Copy text", onSelect: () => { void copy(preview.content ?? "", "the text"); } }]),
           ]}
         />
       </header>
       {preview?.truncated ? (
         <Notice className="m-2" action={<Button small onClick={save}><Download size={13} aria-hidden />Download</Button>}>
-          The file has {bytes(preview.size_bytes)}; this is its beginning, {bytes(new TextEncoder().encode(preview.content ?? "").length)}.
+          The file has {bytes(preview.size_bytes)}; this is its beginning, {preview.lines} lines. {preview.size_bytes > maxText ? `Texts up to ${bytes(maxText)} can be edited here.` : "Further on it is no text, so it can't be edited here."}
         </Notice>
       ) : null}
       <div className="min-h-0 flex-1">
@@ -127,7 +120,7 @@ function Viewer({ sessionId, file }: { sessionId: string; file: string }) {
 /** Why a text can't be edited here; undefined when it can. */
 function whyLocked(preview: Preview): string | undefined {
   if (preview.type !== "text") return undefined;
-  if (preview.truncated) return "Too large to edit here";
+  if (preview.truncated) return preview.size_bytes > maxText ? "Too large to edit here" : "Read-only: not a text to its end";
   if (preview.encoding?.startsWith("utf-16")) return `Read-only: ${preview.encoding} can't be written here`;
   return undefined;
 }

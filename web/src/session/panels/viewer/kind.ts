@@ -3,14 +3,19 @@ import type { Preview } from "../types";
 /** How the viewer can show a file. */
 export type View = "text" | "table" | "notebook" | "markdown" | "svg" | "pdf" | "image" | "hex";
 
+/** Longer markdown and notebooks, in characters, are shown as text: making a page of them would hold up everything else. */
+const maxRendered = 256 * 1024;
+const maxNotebook = 4 * 1024 * 1024;
+
 /** The ways to show a file, the best first. It goes by what the host found in it, then by its name. */
-export function viewsOf(name: string, preview: Pick<Preview, "type" | "media_type" | "truncated"> | "image"): View[] {
+export function viewsOf(name: string, preview: Pick<Preview, "type" | "media_type" | "truncated" | "content"> | "image"): View[] {
   if (preview === "image") return ["image"];
   const ext = /\.([^./]+)$/.exec(name.toLowerCase())?.[1] ?? "";
   if (preview.type === "binary") return preview.media_type.startsWith("application/pdf") ? ["pdf", "hex"] : ["hex"];
   if (ext === "csv" || ext === "tsv" || ext === "tab") return ["table", "text"];
-  if (ext === "ipynb" && !preview.truncated) return ["notebook", "text"];
-  if (ext === "md" || ext === "markdown") return ["markdown", "text"];
+  const size = preview.content?.length ?? 0;
+  if (ext === "ipynb" && !preview.truncated && size <= maxNotebook) return ["notebook", "text"];
+  if ((ext === "md" || ext === "markdown") && size <= maxRendered) return ["markdown", "text"];
   if (ext === "svg" && !preview.truncated) return ["svg", "text"];
   return ["text"];
 }

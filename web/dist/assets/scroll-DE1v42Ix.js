@@ -1,1 +1,0 @@
-import{Wt as e,z as t}from"./index-B0amg_8Q.js";var n=e(),r={tabIndex:0};function i({label:e,className:i,children:a,ref:o}){return(0,n.jsx)(`div`,{ref:o,role:`region`,"aria-label":e,...r,className:t(`overflow-auto outline-offset-[-2px]`,i),children:a})}export{i as t};
