@@ -17,10 +17,12 @@ export function useNotifyPermission() {
 /** Tells of a session while the page is hidden; a click leads to it. Two tabs that tell of the same session show one notification. */
 export function notify(sessionId: string, title: string, body: string, onClick?: () => void) {
   if (!document.hidden || !("Notification" in window) || Notification.permission !== "granted") return;
-  const note = new Notification(title, { body: body.slice(0, 200), tag: `agcluster.${sessionId}` });
-  note.onclick = () => {
-    window.focus();
-    onClick?.();
-    note.close();
-  };
+  try {
+    const note = new Notification(title, { body: body.slice(0, 200), tag: `agcluster.${sessionId}` });
+    note.onclick = () => {
+      window.focus();
+      onClick?.();
+      note.close();
+    };
+  } catch { /* browsers on phones have the class, but only a service worker may use it */ }
 }

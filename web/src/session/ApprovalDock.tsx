@@ -1,5 +1,5 @@
 import { Check, CheckCheck, ShieldQuestion, X } from "lucide-react";
-import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { type RefObject, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { Button } from "@/ui/button";
 import { cx } from "@/ui/cx";
 import { Input } from "@/ui/field";
@@ -32,7 +32,7 @@ function Dock({ sessionId, approval, more, field }: { sessionId: string; approva
     verdicts: [], children: [],
   };
   const { icon: Icon, title, subject } = lookOf(call);
-  const { mutate } = answer;
+  const decide = useOnce(answer.mutate);
 
   // A layout effect ends before its elements are taken away, when it still can be seen where the focus is.
   useLayoutEffect(() => {
@@ -48,8 +48,8 @@ function Dock({ sessionId, approval, more, field }: { sessionId: string; approva
       const on = e.target instanceof HTMLElement ? e.target : document.body;
       if (!(on === document.body || element?.contains(on)) || on.matches("input, textarea, select")) return;
       const key = e.key.toLowerCase();
-      if (key === "a") mutate({ ask: approval.ask, decision: "allow", scope: "once" });
-      else if (key === "s") mutate({ ask: approval.ask, decision: "allow", scope: "session" });
+      if (key === "a") decide({ ask: approval.ask, decision: "allow", scope: "once" });
+      else if (key === "s") decide({ ask: approval.ask, decision: "allow", scope: "session" });
       else if (key === "d") setDenying(true);
       else return;
       e.preventDefault();
@@ -61,7 +61,7 @@ function Dock({ sessionId, approval, more, field }: { sessionId: string; approva
       const left = document.activeElement;
       if ((left === document.body || element?.contains(left)) && window.matchMedia("(pointer: fine)").matches) text?.focus();
     };
-  }, [approval.ask, field, mutate]);
+  }, [approval.ask, field, decide]);
 
   return (
     <section
@@ -82,7 +82,7 @@ function Dock({ sessionId, approval, more, field }: { sessionId: string; approva
       {denying ? (
         <form
           className="flex items-center gap-2 border-t border-line p-2"
-          onSubmit={(e) => { e.preventDefault(); mutate({ ask: approval.ask, decision: "deny", scope: "once", ...(reason.trim() ? { reason: reason.trim() } : {}) }); }}
+          onSubmit={(e) => { e.preventDefault(); decide({ ask: approval.ask, decision: "deny", scope: "once", ...(reason.trim() ? { reason: reason.trim() } : {}) }); }}
         >
           <ReasonInput value={reason} onChange={setReason} onCancel={() => { setDenying(false); own.current?.focus(); }} />
           <Button small type="button" look="quiet" onClick={() => setDenying(false)}>Back</Button>
@@ -90,14 +90,26 @@ function Dock({ sessionId, approval, more, field }: { sessionId: string; approva
         </form>
       ) : (
         <div className="flex flex-wrap items-center gap-2 border-t border-line p-2">
-          <Button small look="primary" busy={answer.isPending} aria-keyshortcuts="a" onClick={() => mutate({ ask: approval.ask, decision: "allow", scope: "once" })}><Check size={14} aria-hidden />Allow once <Key>A</Key></Button>
-          <Button small busy={answer.isPending} aria-keyshortcuts="s" onClick={() => mutate({ ask: approval.ask, decision: "allow", scope: "session" })}><CheckCheck size={14} aria-hidden />Allow for this session <Key>S</Key></Button>
+          <Button small look="primary" busy={answer.isPending} aria-keyshortcuts="a" onClick={() => decide({ ask: approval.ask, decision: "allow", scope: "once" })}><Check size={14} aria-hidden />Allow once <Key>A</Key></Button>
+          <Button small busy={answer.isPending} aria-keyshortcuts="s" onClick={() => decide({ ask: approval.ask, decision: "allow", scope: "session" })}><CheckCheck size={14} aria-hidden />Allow for this session <Key>S</Key></Button>
           <Button small look="danger" busy={answer.isPending} aria-keyshortcuts="d" onClick={() => setDenying(true)}><X size={14} aria-hidden />Deny <Key>D</Key></Button>
           <span className="ml-auto text-xs text-ink-3 max-md:hidden"><kbd>Alt+A</kbd> comes here</span>
         </div>
       )}
     </section>
   );
+}
+
+type Answer = ReturnType<typeof useAnswer>["mutate"];
+
+/** A decision is sent once: a second press before the host has answered is none. After a failure it may be sent again. */
+function useOnce(mutate: Answer) {
+  const sent = useRef(false);
+  return useCallback((decision: Parameters<Answer>[0]) => {
+    if (sent.current) return;
+    sent.current = true;
+    mutate(decision, { onError: () => { sent.current = false; } });
+  }, [mutate]);
 }
 
 function Key({ children }: { children: string }) { return <kbd aria-hidden className="rounded border border-current px-1 text-[10px] leading-4 opacity-70 max-sm:hidden">{children}</kbd>; }

@@ -7,6 +7,7 @@ import { KeyDialog } from "@/app/KeyDialog";
 import { useKey } from "@/app/key";
 import { Button } from "@/ui/button";
 import { Empty } from "@/ui/empty";
+import { whenIdle } from "@/ui/idle";
 import { Notice } from "@/ui/notice";
 import { ApprovalDock } from "./ApprovalDock";
 import { Composer } from "./composer/Composer";
@@ -16,6 +17,7 @@ import { ConversationView } from "./conversation/ConversationView";
 import { UserText } from "./conversation/Thread";
 import { useInterrupt, useSessionDetail } from "./detail";
 import { Header } from "./Header";
+import { preloadPanels } from "./panels/registry";
 import { PanelSheet, SidePanel } from "./panels/SidePanel";
 import { usePanel } from "./panels/usePanel";
 import "./text/markdown.css";
@@ -58,6 +60,8 @@ function useTitle(sessionId: string): string {
 
 function Open({ sessionId, title }: { sessionId: string; title: string }) {
   const wide = useWide();
+  const opened = useSession(sessionId, (s) => s.opened);
+  useEffect(() => (opened ? whenIdle(preloadPanels) : undefined), [opened]);
   useNoStrayDrops();
   const { panel } = usePanel();
   return (

@@ -20,7 +20,7 @@ export const RowView = memo(function RowView({ sessionId, row }: { sessionId: st
       <div className="group relative">
         {row.cut ? <p className="text-xs text-ink-3">(its beginning follows when it is whole)</p> : null}
         <Markdown text={row.content} live={row.live} />
-        {row.live ? null : <CopyButton text={row.content} label="Copy this text" className="absolute -top-1 right-0 bg-canvas opacity-0 group-focus-within:opacity-100 group-hover:opacity-100" />}
+        {row.live ? null : <CopyButton text={row.content} label="Copy this text" className="absolute -top-1 right-0 bg-canvas opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100" />}
       </div>
     );
     case "thinking": return <ThinkingRow row={row} />;
@@ -41,7 +41,7 @@ export function UserText({ content, title, pending = false }: { content: string;
   return (
     <div role="group" aria-label={pending ? "You, being sent" : "You"} title={title} className={cx("group relative mt-2 rounded-lg bg-accent-soft px-3 py-2", pending && "opacity-70")}>
       <p className="pr-8 text-sm break-words whitespace-pre-wrap">{content}</p>
-      <CopyButton text={content} label="Copy this message" className="absolute top-1 right-1 opacity-0 group-focus-within:opacity-100 group-hover:opacity-100" />
+      <CopyButton text={content} label="Copy this message" className="absolute top-1 right-1 opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100" />
     </div>
   );
 }

@@ -22,6 +22,8 @@ export class Reducer {
   /** Verdicts and approvals that came before the call they belong to. */
   private readonly early = new Map<string, Mutable<Pick<ToolCall, "verdicts" | "approval">>>();
   private texts = 0;
+  /** The model as it was last chosen: an alias that Claude Code reports by its full name. */
+  private chosen = "";
   /** True when the next preview may begin in the middle of its block: nothing that happened on this connection came before it. */
   private partial = true;
   private replaying = true;
@@ -139,8 +141,9 @@ export class Reducer {
 
   private settings(e: Of<"settings">, head: { key: string; turn: number; at: number }) {
     const changes: string[] = [];
-    if (e.model && e.model !== this.draft.model) changes.push(`model ${e.model}`);
+    if (e.model && e.model !== this.draft.model && e.model !== this.chosen) changes.push(`model ${e.model}`);
     if (e.permission_mode && e.permission_mode !== this.draft.permissionMode) changes.push(`permission mode ${e.permission_mode}`);
+    this.chosen = e.model || this.chosen;
     if (e.model) this.draft.model = e.model;
     if (e.permission_mode) this.draft.permissionMode = e.permission_mode;
     if (changes.length > 0) this.add("", { kind: "notice", ...head, tone: "plain", text: `Set to ${changes.join(", ")}` });

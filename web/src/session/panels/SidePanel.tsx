@@ -19,7 +19,7 @@ export function SidePanel({ sessionId }: { sessionId: string }) {
         show(id);
       }}
       tabs={panels.map(({ id, title, icon, component: Content }) => ({
-        id, title, icon, content: <Suspense fallback={<Waiting />}><Content sessionId={sessionId} /></Suspense>,
+        id, title, icon, onIntent: () => Content.preload(), content: <Suspense fallback={<Waiting />}><Content sessionId={sessionId} /></Suspense>,
       }))}
     />
   );

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { whenIdle } from "@/ui/idle";
 
 /** A piece of a line with the classes of its colour; "" for none. */
 export interface Token { text: string; classes: string }
@@ -25,10 +26,7 @@ function remember(syntax: string, code: string, lines: Lines | undefined) {
 
 /** Resolves when the page has nothing more urgent to do, or after a second: a session that opens comes first, then its colours, text by text. */
 function idle(): Promise<void> {
-  return new Promise((go) => {
-    if ("requestIdleCallback" in window) requestIdleCallback(() => { go(); }, { timeout: 1_000 });
-    else setTimeout(go, 0);
-  });
+  return new Promise((go) => { whenIdle(go); });
 }
 
 /** How a text is to be coloured: as the language that a fence names, or as a file of this name. wait holds it off while the text is still written. */

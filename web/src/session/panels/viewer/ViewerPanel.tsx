@@ -1,11 +1,12 @@
 import { Download, FileSearch, MoreHorizontal, Pencil, TextWrap } from "lucide-react";
-import { lazy, Suspense, useMemo, useState } from "react";
+import { Suspense, useMemo, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { request } from "@/api/client";
 import { Button, IconButton } from "@/ui/button";
 import { Empty } from "@/ui/empty";
 import { bytes } from "@/ui/format";
 import { Menu } from "@/ui/menu";
+import { loadable } from "@/ui/loadable";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { Skeleton } from "@/ui/skeleton";
 import { copy } from "../../text/CopyButton";
@@ -19,12 +20,12 @@ import { useDrafts } from "./drafts";
 import { viewsOf, type View } from "./kind";
 import { load, type Loaded, maxText } from "./load";
 
-const HexView = lazy(() => import("./HexView"));
-const ImageView = lazy(() => import("./ImageView"));
-const Markdown = lazy(() => import("./Markdown"));
-const NotebookView = lazy(() => import("./NotebookView"));
-const PdfView = lazy(() => import("./PdfView"));
-const TableView = lazy(() => import("./TableView"));
+const HexView = loadable(() => import("./HexView"));
+const ImageView = loadable(() => import("./ImageView"));
+const Markdown = loadable(() => import("./Markdown"));
+const NotebookView = loadable(() => import("./NotebookView"));
+const PdfView = loadable(() => import("./PdfView"));
+const TableView = loadable(() => import("./TableView"));
 
 const titles: Record<View, string> = { text: "Text", table: "Table", notebook: "Notebook", markdown: "Preview", svg: "Picture", pdf: "Document", image: "Picture", hex: "Bytes" };
 /** The largest PDF that is fetched without being asked, in bytes. */
