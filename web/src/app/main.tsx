@@ -4,8 +4,12 @@ import "./theme.css";
 import { App } from "./App";
 import { router } from "./router";
 
-// The code of the page that is asked for is fetched while the frame is drawn.
-void router.load();
+/** Milliseconds after which the frame is drawn by itself when the page's code is not there yet. */
+const patience = 250;
 
+// React shows what a page is waiting for at least 300 ms, so it is not shown at all where the code comes sooner.
 const root = document.getElementById("root");
-if (root) createRoot(root).render(<StrictMode><App /></StrictMode>);
+if (root) {
+  const draw = () => { createRoot(root).render(<StrictMode><App /></StrictMode>); };
+  void Promise.race([router.load().catch(() => undefined), new Promise((go) => { setTimeout(go, patience); })]).then(draw);
+}

@@ -24,6 +24,8 @@ import "./text/markdown.css";
 import { useNotify } from "./useNotify";
 import { useFollow, useSession } from "./useSession";
 
+export { followAhead } from "./useSession";
+
 export function SessionPage() {
   const { sessionId } = useParams({ from: "/sessions/$sessionId" });
   const key = useKey();

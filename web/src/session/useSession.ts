@@ -1,10 +1,16 @@
 import { useEffect, useSyncExternalStore } from "react";
 import { queryClient } from "@/app/queries";
-import { useKey } from "@/app/key";
+import { currentKey, useKey } from "@/app/key";
 import type { ToolCall } from "./conversation/model";
 import { type SessionState, SessionStore } from "./store";
 
-interface Held { store: SessionStore; users: number; closing: ReturnType<typeof setTimeout> | undefined }
+interface Held {
+  store: SessionStore;
+  users: number;
+  /** The key with which it follows the events already, for the page that is about to come; "" when it does not. */
+  ahead: string;
+  closing: ReturnType<typeof setTimeout> | undefined;
+}
 
 const held = new Map<string, Held>();
 /** Milliseconds for which a session that nobody looks at any more is kept: moving between pages must not read it again. */
@@ -12,25 +18,41 @@ const keep = 10_000;
 
 /** The one store of a session. It follows the events while a page that called useFollow is mounted. */
 export function storeOf(id: string): SessionStore {
+  return hold(id).store;
+}
+
+function hold(id: string): Held {
   let it = held.get(id);
-  if (!it) held.set(id, it = { store: new SessionStore(id, queryClient), users: 0, closing: undefined });
-  return it.store;
+  if (!it) held.set(id, it = { store: new SessionStore(id, queryClient), users: 0, ahead: "", closing: undefined });
+  return it;
+}
+
+function closeLater(id: string, it: Held) {
+  it.closing = setTimeout(() => { it.store.close(); held.delete(id); }, keep);
+}
+
+/** Begins to follow a session whose page is about to be drawn, so that its events are on their way meanwhile. */
+export function followAhead(id: string) {
+  const key = currentKey();
+  if (!key || held.has(id)) return;
+  const it = hold(id);
+  it.ahead = key;
+  it.store.open();
+  closeLater(id, it);
 }
 
 /** Follows a session's events while mounted; begins again with another key. */
 export function useFollow(id: string) {
   const key = useKey();
   useEffect(() => {
-    const store = storeOf(id);
-    const it = held.get(id);
-    if (!it) return undefined;
+    const it = hold(id);
     clearTimeout(it.closing);
     it.users++;
-    if (it.users === 1) store.open();
+    if (it.users === 1 && it.ahead !== key) it.store.open();
+    it.ahead = "";
     return () => {
       it.users--;
-      if (it.users > 0) return;
-      it.closing = setTimeout(() => { store.close(); held.delete(id); }, keep);
+      if (it.users === 0) closeLater(id, it);
     };
   }, [id, key]);
 }

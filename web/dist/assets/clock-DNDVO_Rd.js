@@ -1,1 +1,0 @@
-import{r as e}from"./rolldown-runtime-XKyaHtl9.js";import{Yt as t}from"./index-BduxNSDQ.js";var n=e(t(),1);function r(e=1e3){let[t,r]=(0,n.useState)(()=>Date.now());return(0,n.useEffect)(()=>{let t=setInterval(()=>{document.hidden||r(Date.now())},e);return()=>clearInterval(t)},[e]),t}export{r as t};

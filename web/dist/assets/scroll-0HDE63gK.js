@@ -1,1 +1,0 @@
-import{V as e,qt as t}from"./index-BduxNSDQ.js";var n=t(),r={tabIndex:0};function i({label:t,className:i,children:a,ref:o}){return(0,n.jsx)(`div`,{ref:o,role:`region`,"aria-label":t,...r,className:e(`overflow-auto outline-offset-[-2px]`,i),children:a})}export{i as t};
