@@ -193,12 +193,12 @@ func TestSchemaHasTheHostsPoliciesAndFilters(t *testing.T) {
 
 func TestWhatIsNoCredentialIsShown(t *testing.T) {
 	url := serveLibrary(t, t.TempDir()).URL + "/api/configs/"
-	const servers = `"mcp_servers":{"s":{"command":"c","env":{"EMPTY":"","REF":"${REF:-x}","KEY":"hunter2"}}}`
-	const shown = `"env":{"EMPTY":"","KEY":"***","REF":"${REF:-x}"}`
+	const servers = `"mcp_servers":{"s":{"command":"c","env":{"EMPTY":"","REF":"${REF}","KEY":"hunter2"}}}`
+	const shown = `"env":{"EMPTY":"","KEY":"***","REF":"${REF}"}`
 	for _, c := range []struct{ method, path, body string }{
 		{http.MethodPost, "custom", `{"id":"mine","env":{"A":"${A}","B":"hunter2"},` + servers + `}`},
 		{http.MethodGet, "mine", ""},
-		{http.MethodPut, "custom/mine", `{"env":{"A":"${A}","B":"***"},"mcp_servers":{"s":{"command":"c","env":{"EMPTY":"","REF":"${REF:-x}","KEY":"***"}}}}`},
+		{http.MethodPut, "custom/mine", `{"env":{"A":"${A}","B":"***"},"mcp_servers":{"s":{"command":"c","env":{"EMPTY":"","REF":"${REF}","KEY":"***"}}}}`},
 		{http.MethodGet, "mine", ""},
 	} {
 		status, body := send(t, c.method, url+c.path, c.body)

@@ -12,8 +12,9 @@ import (
 // Hidden stands for a value that is not shown because it may be a credential.
 const Hidden = "***"
 
-// placeholder is ${VAR} and ${VAR:-default}: Claude Code puts the variable in its place.
-var placeholder = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^${}]*)?\}$`)
+// placeholder is ${VAR} and ${VAR:-}: Claude Code puts the variable in its place. One with a default is none here: the default may be a
+// credential, too.
+var placeholder = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*(:-)?\}$`)
 
 // Masked hides what may be a credential in a configuration. An empty value and one that only names a variable are none: they say what is
 // to be given at the launch.

@@ -12,7 +12,7 @@ import (
 
 func TestOnlyLiteralValuesAreMasked(t *testing.T) {
 	for value, want := range map[string]string{
-		"": "", "${TOKEN}": "${TOKEN}", "${TOKEN:-}": "${TOKEN:-}", "${HOST:-git.example.org}": "${HOST:-git.example.org}", "${_a1}": "${_a1}",
+		"": "", "${TOKEN}": "${TOKEN}", "${TOKEN:-}": "${TOKEN:-}", "${HOST:-git.example.org}": "***", "${_a1}": "${_a1}",
 		"hunter2": "***", "***": "***", " ": "***", "Bearer ${TOKEN}": "***", "${TOKEN}x": "***", "$TOKEN": "***", "${}": "***", "${1A}": "***",
 		"${A}${B}": "***", "${A:-${B}}": "***", "${A:-x}y}": "***", "${A:-hunter2": "***", "${TOKEN}\n": "***",
 	} {

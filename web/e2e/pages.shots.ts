@@ -4,6 +4,7 @@ import type { Page } from "playwright-core";
 import { beforeAll, describe, it } from "vitest";
 import { browser } from "./browser";
 import { everything, launch as launchAgent } from "./launch";
+import { files as hostile, names, seen } from "./hostile";
 import { fakeMCP } from "./mcp";
 
 /*
@@ -17,8 +18,8 @@ const themes = ["light", "dark"] as const;
 const folder = resolve("../build/shots");
 const wanted = (process.env.SHOTS ?? "").split(",").filter(Boolean);
 
-/** What the shots are taken of: a session that talked, and one that waits for an approval. */
-interface Stage { talked: string; waiting: string }
+/** What the shots are taken of: a session that talked, one that waits for an approval, and one that nobody has spoken to, whose workspace is full of odd files. */
+interface Stage { talked: string; waiting: string; fresh: string }
 
 interface Shot {
   name: string;
@@ -79,6 +80,14 @@ const shots: Shot[] = [
   ...panels.map((panel): Shot => ({ name: `session-${panel}`, path: (s) => `/sessions/${s.talked}?panel=${panel}` })),
   { name: "session-viewer", path: (s) => `/sessions/${s.talked}?panel=viewer&file=src%2Fhello.py` },
   { name: "session-notebook", path: (s) => `/sessions/${s.talked}?panel=viewer&file=note.ipynb` },
+  { name: "session-new", path: (s) => `/sessions/${s.fresh}` },
+  { name: "session-odd-names", path: (s) => `/sessions/${s.fresh}?panel=files`, prepare: (page) => page.getByRole("treeitem", { name: seen(names[1] ?? "") }).waitFor() },
+  ...hostile.map(({ name, shown }): Shot => ({
+    name: `session-view-${name}`, path: (s) => `/sessions/${s.fresh}?panel=viewer&file=${encodeURIComponent(name)}`, prepare: (page) => shown(page).waitFor({ timeout: 60_000 }),
+  })),
+  ...["data.bin", "shot.png"].map((name): Shot => ({
+    name: `session-view-${name}`, path: (s) => `/sessions/${s.fresh}?panel=viewer&file=${name}`, prepare: (page) => page.getByRole("button", { name: "Download" }).first().waitFor(),
+  })),
   { name: "session-top", path: (s) => `/sessions/${s.talked}`, prepare: (page) => page.getByRole("log").locator("..").evaluate((el) => { el.scrollTo({ top: 0 }); }) },
   { name: "session-missing", path: "/sessions/conv-00000000000000000000000000000000" },
   { name: "not-found", path: "/nowhere" },
@@ -92,7 +101,7 @@ async function settled(page: Page) {
 
 describe("screenshots", () => {
   const b = browser();
-  const stage: Stage = { talked: "", waiting: "" };
+  const stage: Stage = { talked: "", waiting: "", fresh: "" };
   const post = async (path: string, body: unknown, accept = "application/json") => {
     const answer = await fetch(b.url + path, { method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${key}`, Accept: accept }, body: JSON.stringify(body) });
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
@@ -107,6 +116,18 @@ describe("screenshots", () => {
     stage.waiting = await launch();
     const turn = await post(`/api/agents/${stage.waiting}/chat`, { message: "w3 push it to main" }, "text/event-stream");
     await turn.body?.cancel();
+    stage.fresh = await launch();
+    const put = async (name: string, body: BodyInit) => {
+      const answer = await fetch(`${b.url}/api/files/${stage.fresh}/${encodeURIComponent(name)}`, { method: "PUT", headers: { Authorization: `Bearer ${key}` }, body });
+      if (!answer.ok) throw new Error(`${name}: ${answer.status} ${await answer.text()}`);
+    };
+    for (const { name, content } of hostile) await put(name, typeof content === "string" ? content : new Uint8Array(content));
+    for (const name of names) await put(name, "x\n");
+    await put("data.bin", Uint8Array.from({ length: 4096 }, (_, i) => i % 256));
+    const page = await b.context().newPage();
+    await page.goto(`${b.url}/platform`);
+    await put("shot.png", new Uint8Array(await page.screenshot()));
+    await page.close();
   });
 
   for (const shot of shots.filter((s) => wanted.length === 0 || wanted.some((w) => s.name.startsWith(w)))) {
