@@ -171,7 +171,7 @@ describe("writing to a session", () => {
     await page.getByText("Live", { exact: true }).waitFor();
     await page.getByRole("button", { name: "More", exact: true }).click();
     await page.getByRole("menuitem", { name: "Notify me" }).click();
-    await page.getByText("You are told when this session waits").waitFor();
+    await page.getByText("You are told when a session waits").waitFor();
 
     // Seen: nothing is told.
     await send(page, "say hello");

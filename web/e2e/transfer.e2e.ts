@@ -151,7 +151,7 @@ describe("files between the browser and the workspace", () => {
     const task = names.findIndex((n) => n.startsWith("Task"));
     expect(names[task + 1]).toContain("In a sub-agent");
     await page.getByLabel("Tool", { exact: true }).selectOption("Task");
-    await page.getByText("1 of 20 calls").waitFor();
+    await page.getByText("1 of 21 calls").waitFor();
 
     const scroller = log.locator("..");
     await scroller.evaluate((el) => { el.scrollTo({ top: 0 }); });
