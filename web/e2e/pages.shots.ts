@@ -72,7 +72,7 @@ const shots: Shot[] = [
     await page.getByText("there is no policy called quota").waitFor();
   } },
   { name: "builder-leave", path: "/builder", prepare: async (page) => { await settled(page); await page.getByRole("textbox", { name: "Name", exact: true }).fill("Not saved"); await page.getByRole("link", { name: "Launch" }).click(); await page.getByRole("dialog").waitFor(); } },
-  { name: "host-away", path: "/sessions", prepare: async (page) => { await page.getByText("needs approval").first().waitFor(); await page.route("**/health", (route) => route.abort()); await page.route("**/api/agents/sessions", (route) => route.abort()); await page.getByText("The host can't be reached").first().waitFor({ timeout: 60_000 }); } },
+  { name: "host-away", path: "/sessions", prepare: async (page) => { await page.getByText("every card please").first().waitFor(); await page.route("**/health", (route) => route.abort()); await page.route("**/api/agents/sessions", (route) => route.abort()); await page.getByText("The host can't be reached").first().waitFor({ timeout: 60_000 }); } },
   { name: "builder-missing", path: "/builder?config=nothing-here" },
   ...["plugins", "policies", "providers", "settings", "about"].map((tab) => ({ name: `platform-${tab}`, path: `/platform?tab=${tab}` })),
   { name: "session", path: (s) => `/sessions/${s.talked}` },
@@ -85,9 +85,8 @@ const shots: Shot[] = [
   ...hostile.map(({ name, shown }): Shot => ({
     name: `session-view-${name}`, path: (s) => `/sessions/${s.fresh}?panel=viewer&file=${encodeURIComponent(name)}`, prepare: (page) => shown(page).waitFor({ timeout: 60_000 }),
   })),
-  ...["data.bin", "shot.png"].map((name): Shot => ({
-    name: `session-view-${name}`, path: (s) => `/sessions/${s.fresh}?panel=viewer&file=${name}`, prepare: (page) => page.getByRole("button", { name: "Download" }).first().waitFor(),
-  })),
+  { name: "session-view-data.bin", path: (s) => `/sessions/${s.fresh}?panel=viewer&file=data.bin`, prepare: (page) => page.getByRole("region", { name: "Bytes" }).waitFor() },
+  { name: "session-view-shot.png", path: (s) => `/sessions/${s.fresh}?panel=viewer&file=shot.png`, prepare: (page) => page.getByRole("region", { name: "Picture" }).waitFor() },
   { name: "session-top", path: (s) => `/sessions/${s.talked}`, prepare: (page) => page.getByRole("log").locator("..").evaluate((el) => { el.scrollTo({ top: 0 }); }) },
   { name: "session-missing", path: "/sessions/conv-00000000000000000000000000000000" },
   { name: "not-found", path: "/nowhere" },
