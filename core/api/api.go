@@ -42,6 +42,12 @@ type Turns interface {
 	History(ctx context.Context, id string, after int64, limit int) ([]event.Event, error)
 }
 
+// Events tells how far a session's events go; *event.Log is one.
+type Events interface {
+	// Last is the number of the newest event that is kept, 0 when there is none.
+	Last(ctx context.Context, sessionID string) (int64, error)
+}
+
 // Controls changes what sessions work with.
 type Controls interface {
 	Change(ctx context.Context, id string, c session.Change) (session.Session, error)
@@ -83,6 +89,7 @@ type Config struct {
 type Deps struct {
 	Sessions  Sessions
 	Turns     Turns
+	Events    Events
 	Controls  Controls
 	Gates     Gates
 	Terminals Terminals
@@ -117,7 +124,8 @@ const description = `Self-hosted agent host: launches Claude Code agents, each i
 
 Every route on a session needs ` + "`Authorization: Bearer <the key it was launched with>`" + `. Errors are problem+json (RFC 9457).
 Streams are server-sent events: an ` + "`id:`" + ` line with the event's number and a ` + "`data:`" + ` line with its JSON; a stream that is done ends
-with ` + "`data: [DONE]`" + `. To go on with a lost stream, ask GET /api/agents/{session_id}/events with Last-Event-ID.`
+with ` + "`data: [DONE]`" + `. To go on with a lost stream, ask GET /api/agents/{session_id}/events with Last-Event-ID. When that has sent what had
+happened before, it says so with the comment ` + "`: caught up`" + `.`
 
 // New returns the API and its handler.
 func New(cfg Config, deps Deps, log *zap.Logger) (*API, http.Handler) {

@@ -38,6 +38,9 @@ type fake struct {
 	// hold keeps Follow open after the events.
 	hold chan struct{}
 	end  error
+	// last is what Last says, if lastErr is nil.
+	last    int64
+	lastErr error
 	// launch, if any, is Launch.
 	launch func(context.Context, session.LaunchRequest) (session.Session, error)
 	// inForce and gates are what InForce returns.
@@ -86,6 +89,7 @@ func (f *fake) Follow(ctx context.Context, _ string, after int64, _ bool, fn fun
 	return f.end
 }
 
+func (f *fake) Last(context.Context, string) (int64, error) { return f.last, f.lastErr }
 func (f *fake) History(_ context.Context, _ string, after int64, limit int) ([]event.Event, error) {
 	var page []event.Event
 	for _, e := range f.events {
@@ -122,7 +126,7 @@ func (configs) Origin(id string) preset.Origin {
 func serve(t *testing.T, f *fake, list ...preset.Config) *httptest.Server {
 	t.Helper()
 	_, h := New(Config{Version: "1", Heartbeat: 20 * time.Millisecond}, Deps{
-		Sessions: f, Turns: f, Controls: f, Gates: f, Catalog: configs{list}, Status: f,
+		Sessions: f, Turns: f, Events: f, Controls: f, Gates: f, Catalog: configs{list}, Status: f,
 	}, zap.NewNop())
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)

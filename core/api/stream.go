@@ -30,6 +30,8 @@ type streamRequest struct {
 	deltas  bool
 	// over says that the turn has ended already: what is left of it is in the history, perhaps nothing.
 	over bool
+	// tellCaughtUp says when the events that were there at the beginning have been sent.
+	tellCaughtUp bool
 	// only says which events to stream; nil is all. first, if any, is written before them.
 	only  func(event.Data) bool
 	first any
@@ -99,12 +101,23 @@ func (a *API) stream(hc huma.Context, req streamRequest) {
 	if req.over {
 		follow = a.replay
 	}
-	err := follow(ctx, req.session, req.after, req.deltas, func(e event.Event, more bool) error {
+	behind, err := a.behind(ctx, s, req)
+	if err != nil {
+		a.log.Warn("a stream did not begin", zap.String("session", req.session), zap.Error(err))
+		return
+	}
+	err = follow(ctx, req.session, req.after, req.deltas, func(e event.Event, more bool) error {
 		if req.turn > 0 && e.Turn > 0 && e.Turn != req.turn || req.only != nil && !req.only(e.Data) {
 			return s.settle(more)
 		}
 		if err := s.event(e, more); err != nil {
 			return err
+		}
+		if behind > 0 && e.ID >= behind {
+			behind = 0
+			if err := s.write([]byte(caughtUp)); err != nil {
+				return err
+			}
 		}
 		if _, over := e.Data.(event.Complete); over && e.Turn == req.turn {
 			return errTurnOver
@@ -119,6 +132,25 @@ func (a *API) stream(hc huma.Context, req streamRequest) {
 	default:
 		a.log.Warn("a stream broke off", zap.String("session", req.session), zap.Error(err))
 	}
+}
+
+// caughtUp is a comment: a client that waits for nothing passes over it.
+const caughtUp = ": caught up\n\n"
+
+// behind is the event after which the stream has sent what had happened before it began. It is 0 when nothing is to be told about that, or
+// nothing more: a client that is behind no event has been told.
+func (a *API) behind(ctx context.Context, s *openStream, req streamRequest) (int64, error) {
+	if !req.tellCaughtUp {
+		return 0, nil
+	}
+	last, err := a.Events.Last(ctx, req.session)
+	if err != nil {
+		return 0, err
+	}
+	if last > req.after {
+		return last, nil
+	}
+	return 0, s.write([]byte(caughtUp))
 }
 
 // replay is Follow for what is over: it ends where the history does.
@@ -265,7 +297,7 @@ func (a *API) follow(ctx context.Context, in *followInput) (*huma.StreamResponse
 	if err != nil {
 		return nil, err
 	}
-	req := streamRequest{session: in.SessionID, after: after, turn: in.Turn, deltas: in.Deltas}
+	req := streamRequest{session: in.SessionID, after: after, turn: in.Turn, deltas: in.Deltas, tellCaughtUp: in.Turn == 0}
 	if rec := current(ctx); in.Turn > 0 {
 		if in.Turn > rec.Turn {
 			return nil, huma.Error404NotFound(fmt.Sprintf("there is no turn %d; the newest is %d", in.Turn, rec.Turn))

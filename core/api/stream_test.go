@@ -1,7 +1,9 @@
 package api
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -92,5 +94,54 @@ func TestAnotherTurnsEventHoldsNothingUp(t *testing.T) {
 		close(f.hold)
 	} else {
 		t.Error("the event was held back")
+	}
+}
+
+// TestAStreamSaysWhenItHasCaughtUp: once, after the last event that was there when it began, and at once when the client has them all.
+func TestAStreamSaysWhenItHasCaughtUp(t *testing.T) {
+	text := func(id int64) event.Event {
+		return event.Event{ID: id, Turn: 1, Data: event.Text{Content: fmt.Sprint("t", id)}}
+	}
+	const told = ": caught up\n\n"
+	for name, c := range map[string]struct {
+		query  string
+		before []string
+		after  []string
+	}{
+		"from the beginning":     {"", []string{"t1", "t2"}, []string{"t3"}},
+		"from the middle":        {"?after=1", []string{"t2"}, []string{"t3"}},
+		"with all that is there": {"?after=2", nil, []string{"t3"}},
+		"one turn":               {"?turn=1", nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{rec: session.Session{Turn: 1, TurnOpen: true}, events: []event.Event{text(1), text(2), text(3)}, batch: true, last: 2}
+			body, err := io.ReadAll(get(t, serve(t, f).URL+"/api/agents/conv-1/events"+c.query).Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, after, found := strings.Cut(string(body), told)
+			if found != (c.after != nil) || strings.Contains(after, told) {
+				t.Fatalf("told %v times, want %v: %q", strings.Count(string(body), told), c.after != nil, body)
+			}
+			for _, want := range c.before {
+				if !strings.Contains(before, want) {
+					t.Errorf("%s is not before it: %q", want, body)
+				}
+			}
+			for _, want := range c.after {
+				if !strings.Contains(after, want) || strings.Contains(before, want) {
+					t.Errorf("%s is not after it: %q", want, body)
+				}
+			}
+		})
+	}
+}
+
+// TestAStreamThatCantSayItIsBehindEnds: without [DONE], so that the client asks again.
+func TestAStreamThatCantSayItIsBehindEnds(t *testing.T) {
+	f := &fake{rec: session.Session{Turn: 1}, events: []event.Event{{ID: 1, Turn: 1, Data: event.Text{Content: "t1"}}}, lastErr: errors.New("the disk is gone")}
+	body, err := io.ReadAll(get(t, serve(t, f).URL+"/api/agents/conv-1/events").Body)
+	if err != nil || strings.Contains(string(body), "t1") || strings.Contains(string(body), "[DONE]") || strings.Contains(string(body), "disk") {
+		t.Errorf("%q, %v", body, err)
 	}
 }

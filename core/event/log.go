@@ -143,6 +143,15 @@ func (l *Log) Read(ctx context.Context, sessionID string, after int64, limit int
 	return events, nil
 }
 
+// Last is the number of the newest kept event, 0 when there is none.
+func (l *Log) Last(ctx context.Context, sessionID string) (int64, error) {
+	last, err := l.store.LastEventID(ctx, sessionID)
+	if err != nil {
+		return 0, fmt.Errorf("reading the last event number of %s: %w", sessionID, err)
+	}
+	return last, nil
+}
+
 // Follow calls fn for every event above after, first the kept ones, then those to come, each once and in order, until ctx ends,
 // fn fails, or the log ends (ErrClosed, ErrShutdown); what memory holds at that moment is still passed on. With previews, it also
 // passes those published meanwhile, as far as fn keeps up. fn runs on the caller's goroutine; a slow one delays nobody else. more says

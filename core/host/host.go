@@ -227,7 +227,7 @@ func (h *Host) buildAPI(g *guard.Guard) error {
 		Version: h.version, AgentImage: c.AgentImage, Provider: c.Provider, Heartbeat: c.API.HeartbeatInterval, Offline: c.Offline.Enabled,
 		Terminal: c.Terminal.Enabled,
 	}, api.Deps{
-		Sessions: h.sessions, Turns: h.sessions, Controls: h.sessions, Gates: g, Terminals: h.terminals,
+		Sessions: h.sessions, Turns: h.sessions, Events: h.events, Controls: h.sessions, Gates: g, Terminals: h.terminals,
 		Catalog: catalog, Custom: catalog, Trials: trials{g, h.egress}, Platform: about, Files: files, Observer: observer{h.pool}, Status: h,
 		Metrics: telemetry.Metrics(h.metrics, h.log.Named("metrics")), Dashboard: pages,
 	}, h.log.Named("api"))

@@ -23,7 +23,7 @@ export default async function setup(project: TestProject) {
   ], {
     cwd: work, stdio: ["ignore", "pipe", "pipe"],
     env: {
-      PATH: process.env.PATH, HOME: work, AGCLUSTER_POOL_SIZE: "0",
+      PATH: process.env.PATH, HOME: work, AGCLUSTER_POOL_SIZE: "0", AGCLUSTER_SESSION_APPROVAL_TIMEOUT: "1h",
       AGCLUSTER_OFFLINE_SCRIPT: process.env.AGCLUSTER_E2E_SCRIPT ?? resolve("e2e/script.yaml"),
     },
   });

@@ -1,12 +1,13 @@
 import { useNavigate } from "@tanstack/react-router";
 import { Search } from "lucide-react";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { IconButton } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
+import { loadable } from "@/ui/loadable";
 import { KeyDialog } from "./KeyDialog";
 import { reader, shortcuts } from "./shortcuts";
 
-const CommandPalette = lazy(async () => ({ default: (await import("./CommandPalette")).CommandPalette }));
+const CommandPalette = loadable(async () => ({ default: (await import("./CommandPalette")).CommandPalette }), () => null);
 
 type Open = "palette" | "shortcuts" | "key" | null;
 
@@ -32,7 +33,7 @@ export function Commands() {
   return (
     <>
       <IconButton label="Commands (Ctrl K)" onClick={() => setOpen("palette")}><Search size={17} /></IconButton>
-      {open === "palette" ? <Suspense><CommandPalette onClose={close} onKey={() => setOpen("key")} onShortcuts={() => setOpen("shortcuts")} /></Suspense> : null}
+      {open === "palette" ? <CommandPalette onClose={close} onKey={() => setOpen("key")} onShortcuts={() => setOpen("shortcuts")} /> : null}
       <KeyDialog open={open === "key"} onClose={close} />
       <Dialog open={open === "shortcuts"} onClose={close} title="Keyboard shortcuts" hint="On a Mac, ⌘ is as good as Ctrl.">
         <div className="grid gap-5 sm:grid-cols-2">

@@ -22,7 +22,7 @@ const sessions = createRoute({
 const session = createRoute({
   getParentRoute: () => root, path: "/sessions/$sessionId", component: lazyRouteComponent(() => import("@/session/SessionPage"), "SessionPage"),
   // Not when a pointer rests on a link: then only the code is fetched.
-  loader: ({ params, cause }) => { if (cause !== "preload") void import("@/session/SessionPage").then((page) => { page.followAhead(params.sessionId); }, () => undefined); },
+  loader: async ({ params, cause }) => { if (cause !== "preload") await import("@/session/SessionPage").then((page) => page.followAhead(params.sessionId), () => undefined); },
   // panel: which side panel is open; file: what the viewer shows. Both are deep links.
   validateSearch: (search: Record<string, unknown>): { panel?: string; file?: string } => ({
     ...(typeof search.panel === "string" ? { panel: search.panel } : {}),

@@ -1,12 +1,13 @@
 import { useBlocker, useNavigate } from "@tanstack/react-router";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { CircleCheck, CircleX, Copy, Download, Ellipsis, FlaskConical, Rocket, Save, Trash2, Upload } from "lucide-react";
-import { lazy, Suspense, useEffect, useRef, useState, type ReactNode } from "react";
+import { useEffect, useRef, useState, type ReactNode } from "react";
 import { asProblem } from "@/api/problem";
 import { usePolicies } from "@/app/catalog";
 import { useHealth } from "@/app/health";
 import { Button, IconButton } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
+import { loadable } from "@/ui/loadable";
 import { useMedia } from "@/ui/media";
 import { Menu } from "@/ui/menu";
 import { Notice, ProblemNotice } from "@/ui/notice";
@@ -22,7 +23,7 @@ import { written } from "./path";
 import { create, drop, give, imported, replace } from "./saved";
 import { TestChat } from "./TestChat";
 
-const YamlEditor = lazy(async () => ({ default: (await import("./YamlEditor")).YamlEditor }));
+const YamlEditor = loadable(async () => ({ default: (await import("./YamlEditor")).YamlEditor }), () => <div className="p-3"><Skeleton className="h-64 w-full" /></div>);
 
 /** Where a configuration came from: nowhere yet, the operator's presets, or the users' own. */
 export type Origin = { kind: "new" } | { kind: "preset" | "own"; id: string };
@@ -111,7 +112,7 @@ export function Editor({ origin, text: given, picker }: { origin: Origin; text: 
   const formPane = <ConfigForm form={form} value={value} id={kept} health={health} policies={policies.data} />;
   const yamlPane = (
     <div className="flex h-full min-h-0 flex-col">
-      <div className="min-h-0 flex-1"><Suspense fallback={<div className="p-3"><Skeleton className="h-64 w-full" /></div>}><YamlEditor value={draft.text} findings={check.findings} reveal={reveal} onChange={(text) => act({ do: "text", text })} /></Suspense></div>
+      <div className="min-h-0 flex-1"><YamlEditor value={draft.text} findings={check.findings} reveal={reveal} onChange={(text) => act({ do: "text", text })} /></div>
       <Findings check={check} onGo={(f) => { setTab("yaml"); setReveal({ line: f.line }); }} />
     </div>
   );

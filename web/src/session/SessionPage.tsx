@@ -7,7 +7,6 @@ import { KeyDialog } from "@/app/KeyDialog";
 import { useKey } from "@/app/key";
 import { Button } from "@/ui/button";
 import { Empty } from "@/ui/empty";
-import { whenIdle } from "@/ui/idle";
 import { Notice } from "@/ui/notice";
 import { ApprovalDock } from "./ApprovalDock";
 import { Composer } from "./composer/Composer";
@@ -63,9 +62,12 @@ function useTitle(sessionId: string): string {
 function Open({ sessionId, title }: { sessionId: string; title: string }) {
   const wide = useWide();
   const opened = useSession(sessionId, (s) => s.opened);
-  useEffect(() => (opened ? whenIdle(preloadPanels) : undefined), [opened]);
-  useNoStrayDrops();
+  const ended = useSession(sessionId, (s) => s.connection.state === "ended");
   const { panel } = usePanel();
+  // Who has one panel open will look at others; who has none asks the sandbox for nothing.
+  const ahead = panel !== "" && !ended;
+  useEffect(() => (opened ? preloadPanels(ahead ? sessionId : undefined) : undefined), [opened, ahead, sessionId]);
+  useNoStrayDrops();
   return (
     <div className="flex h-full min-h-0 flex-col">
       <Header sessionId={sessionId} title={title} />

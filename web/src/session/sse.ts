@@ -1,7 +1,7 @@
-/** One message of a stream of server-sent events. */
-export interface Message { id: string; data: string }
+/** One message of a stream of server-sent events. comment is what one says to those who read comments. */
+export interface Message { id: string; data: string; comment: string }
 
-/** Cuts text into server-sent events. Feed it any pieces; it gives each message once it is whole. A comment gives nothing. */
+/** Cuts text into server-sent events. Feed it any pieces; it gives each message once it is whole. */
 export class SseParser {
   private rest = "";
 
@@ -23,10 +23,12 @@ export class SseParser {
 
 function parse(block: string): Message | undefined {
   let id = "";
+  let comment = "";
   const data: string[] = [];
   for (const line of block.split("\n")) {
     if (line.startsWith("id:")) id = line.slice(3).trim();
     else if (line.startsWith("data:")) data.push(line.slice(line.startsWith("data: ") ? 6 : 5));
+    else if (line.startsWith(":")) comment = line.slice(1).trim();
   }
-  return id || data.length > 0 ? { id, data: data.join("\n") } : undefined;
+  return id || comment || data.length > 0 ? { id, data: data.join("\n"), comment } : undefined;
 }

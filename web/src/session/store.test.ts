@@ -9,7 +9,8 @@ const text = (id: number): Event => ({ type: "text", event_id: id, time: at, tur
 const result = (id: number): Event => ({ type: "tool_result", event_id: id, time: at, turn: 1, id: "x", tool: "Bash", output: "", is_error: false });
 const use = (id: number): Event => ({ type: "tool_use", event_id: id, time: at, turn: 1, id: "x", tool: "Bash", input: "", arguments: {} });
 
-function open() {
+/** A store whose connection is live and has not caught up. */
+function connect() {
   const connections: Receiver[] = [];
   const queries = new QueryClient();
   const told = vi.spyOn(queries, "invalidateQueries").mockResolvedValue();
@@ -21,25 +22,68 @@ function open() {
   return { store, to, connections, told };
 }
 
+/** One that has. */
+function open() {
+  const it = connect();
+  it.to().caughtUp();
+  return it;
+}
+
 describe("the store of a session", () => {
   beforeEach(() => { vi.useFakeTimers(); });
   afterEach(() => { vi.useRealTimers(); });
 
-  it("shows the history at once when the stream rests", () => {
-    const { store, to } = open();
+  it("shows the history at once when all of it is there", () => {
+    const { store, to } = connect();
     let renders = 0;
     store.subscribe(() => { renders++; });
     for (let i = 1; i <= 50; i++) to().events([text(i)]);
-    expect(store.get()).toMatchObject({ opened: false, rows: [] });
     vi.advanceTimersByTime(100);
+    expect(store.get()).toMatchObject({ opened: false, rows: [] });
+    to().caughtUp();
     expect(store.get().rows).toHaveLength(50);
     expect(store.get().opened).toBe(true);
-    expect(renders).toBeLessThanOrEqual(2);
+    expect(renders).toBe(1);
+  });
+
+  it("shows a history that takes long in parts", () => {
+    const { store, to } = connect();
+    to().events([text(1)]);
+    vi.advanceTimersByTime(800);
+    to().events([text(2)]);
+    vi.advanceTimersByTime(20);
+    expect(store.get()).toMatchObject({ opened: false, last: 2 });
+    expect(store.get().rows).toHaveLength(2);
+    to().events([text(3)]);
+    to().caughtUp();
+    expect(store.get()).toMatchObject({ opened: true, last: 3 });
+  });
+
+  it("shows what came with a new connection when that has caught up", () => {
+    const { store, to } = open();
+    to().events([text(1)]);
+    vi.advanceTimersByTime(20);
+    to().last();
+    to().connection({ state: "live" });
+    to().events([text(1), text(2)]);
+    to().caughtUp();
+    expect(store.get().rows).toHaveLength(2);
+  });
+
+  it("is not opened by a history with a gap", async () => {
+    const { store, to } = connect();
+    let told = false;
+    void store.told().then(() => { told = true; });
+    await Promise.resolve();
+    expect(told).toBe(false);
+    to().events([text(2)]);
+    to().caughtUp();
+    expect(store.get()).toMatchObject({ opened: false, last: 0, connection: { state: "reconnecting" } });
+    await store.told(); // nobody waits for what does not come now
   });
 
   it("takes in what comes between two frames in one render", () => {
     const { store, to } = open();
-    vi.advanceTimersByTime(100);
     let renders = 0;
     store.subscribe(() => { renders++; });
     for (let i = 1; i <= 200; i++) to().events([text(i)]);
@@ -50,7 +94,6 @@ describe("the store of a session", () => {
 
   it("brings the next rows when the last ones are drawn, and waits for nobody who is gone", () => {
     const { store, to } = open();
-    vi.advanceTimersByTime(100);
     const leave = store.draws();
     const length = () => store.get().rows.length;
     to().events([text(1)]);
@@ -73,7 +116,6 @@ describe("the store of a session", () => {
 
   it("begins again from the last event after a gap, but not in a hurry", () => {
     const { store, to, connections } = open();
-    vi.advanceTimersByTime(100);
     to().events([text(1), text(3)]);
     vi.advanceTimersByTime(20);
     expect(store.get()).toMatchObject({ last: 1, connection: { state: "reconnecting" } });
@@ -89,7 +131,6 @@ describe("the store of a session", () => {
 
   it("tells the panels of changed files once in a while, not per tool", () => {
     const { to, told } = open();
-    vi.advanceTimersByTime(100);
     to().events([use(1)]);
     vi.advanceTimersByTime(1_000);
     expect(told).not.toHaveBeenCalled();

@@ -11,8 +11,7 @@ export interface SessionState extends Conversation {
   opened: boolean;
 }
 
-/** A pause in the stream of this many milliseconds means that the history is through; the history is shown in parts when it takes longer than patience. */
-const pause = 60;
+/** Milliseconds after which the history is shown in parts. */
 const patience = 700;
 /** Milliseconds between flushes while the page is hidden, where no animation frame comes. */
 const hiddenFlush = 250;
@@ -43,7 +42,6 @@ export class SessionStore {
   private notBefore = 0;
   private touched = false;
   private telling: ReturnType<typeof setTimeout> | undefined;
-  private quiet: ReturnType<typeof setTimeout> | undefined;
   private reopening: ReturnType<typeof setTimeout> | undefined;
   private begun = 0;
   private viewers = 0;
@@ -65,6 +63,19 @@ export class SessionStore {
     return () => { this.listeners.delete(fn); };
   };
 
+  /** Ends when the history is there, or the host is known not to give it now. */
+  async told(): Promise<void> {
+    const isTold = () => this.state.opened || !["connecting", "live"].includes(this.state.connection.state);
+    if (isTold()) return;
+    await new Promise<void>((done) => {
+      const leave = this.subscribe(() => {
+        if (!isTold()) return;
+        leave();
+        done();
+      });
+    });
+  }
+
   /** Begins to follow; again after a refusal, or with another key. What is there is kept. */
   open() {
     this.close();
@@ -73,6 +84,7 @@ export class SessionStore {
     this.stop = this.start(this.id, {
       last: () => { this.flush(); this.reducer.reconnected(); return this.reducer.state.last; },
       events: (batch) => { this.receive(batch); },
+      caughtUp: () => { this.caughtUp(); },
       connection: (connection) => { this.connected(connection); },
     });
   }
@@ -80,7 +92,6 @@ export class SessionStore {
   close() {
     this.stop?.();
     this.stop = undefined;
-    clearTimeout(this.quiet);
     clearTimeout(this.telling);
     clearTimeout(this.reopening);
     this.telling = undefined;
@@ -88,27 +99,22 @@ export class SessionStore {
 
   private connected(connection: Connection) {
     this.flush();
-    if (connection.state === "live") this.rest();
     this.set({ ...this.reducer.state, connection, ...(connection.state === "ended" ? { opened: true } : {}) });
   }
 
   private receive(batch: Event[]) {
+    if (!this.stop) return; // what the broken connection still had
     for (const e of batch) this.pending.push(e);
-    if (!this.state.opened) {
-      this.rest();
-      if (Date.now() - this.begun < patience) return;
-    }
-    this.schedule();
+    // The history is shown when all of it is there, but taken in while it comes.
+    if (!this.state.opened && Date.now() - this.begun < patience) this.take();
+    else this.schedule();
   }
 
-  /** The history is through once the stream rests. */
-  private rest() {
-    clearTimeout(this.quiet);
-    this.quiet = setTimeout(() => {
-      this.flush();
-      this.reducer.caughtUp();
-      if (!this.state.opened) this.set({ opened: true });
-    }, pause);
+  /** What comes from now on happens now. */
+  private caughtUp() {
+    if (!this.stop || !this.take()) return;
+    this.reducer.caughtUp();
+    this.set({ ...this.reducer.state, opened: true });
   }
 
   /** Says that somebody draws the rows and will tell with drawn, until the function is called. */
@@ -154,7 +160,11 @@ export class SessionStore {
   }
 
   private flush() {
-    if (this.pending.length === 0) return;
+    if (this.pending.length > 0 && this.take()) this.set({ ...this.reducer.state });
+  }
+
+  /** Takes in what is pending, without showing it. False when something was missed: then the stream begins again. */
+  private take(): boolean {
     const batch = this.pending;
     this.pending = [];
     const before = this.reducer.state;
@@ -165,11 +175,11 @@ export class SessionStore {
       this.close();
       this.set({ ...this.reducer.state, connection: { state: "reconnecting", since: Date.now(), next: Date.now() + gapDelay, away: false } });
       this.reopening = setTimeout(() => { this.open(); }, gapDelay);
-      return;
+      return false;
     }
     const now = this.reducer.state;
     if (now.calls !== before.calls || now.running !== before.running) this.tell(batch);
-    this.set({ ...now });
+    return true;
   }
 
   private set(change: Partial<SessionState>) {

@@ -24,9 +24,11 @@ function host() {
 function receiver() {
   const got: number[] = [];
   const states: Connection[] = [];
+  const caught: number[] = [];
   return {
     got, states,
-    to: { last: () => got.at(-1) ?? 0, events: (batch: Event[]) => { got.push(...batch.map((e) => e.event_id ?? 0)); }, connection: (c: Connection) => { states.push(c); } },
+    caught,
+    to: { last: () => got.at(-1) ?? 0, events: (batch: Event[]) => { got.push(...batch.map((e) => e.event_id ?? 0)); }, caughtUp: () => { caught.push(got.at(-1) ?? 0); }, connection: (c: Connection) => { states.push(c); } },
   };
 }
 
@@ -37,7 +39,7 @@ describe("following a session", () => {
 
   it("goes on from the last event when the connection is lost, and ends with the session", async () => {
     const { calls } = host();
-    const { got, states, to } = receiver();
+    const { got, states, caught, to } = receiver();
     const stop = follow("conv-1", to);
     await vi.waitFor(() => { expect(calls).toHaveLength(1); });
     expect(calls[0]?.after).toBeNull();
@@ -49,9 +51,10 @@ describe("following a session", () => {
     await vi.waitFor(() => { expect(states.at(-1)).toMatchObject({ state: "reconnecting", away: false }); });
     await vi.waitFor(() => { expect(calls).toHaveLength(2); }, { timeout: 5_000 });
     expect(calls[1]?.after).toBe("2");
-    calls[1]?.write(`${event(3)}data: [DONE]\n\n`);
+    calls[1]?.write(`${event(3)}: caught up\n\n${event(4)}data: [DONE]\n\n`);
     await vi.waitFor(() => { expect(states.at(-1)).toEqual({ state: "ended" }); });
-    expect(got).toEqual([1, 2, 3]);
+    expect(got).toEqual([1, 2, 3, 4]);
+    expect(caught).toEqual([3]);
     expect(states.map((s) => s.state)).toEqual(["live", "reconnecting", "live", "ended"]);
     stop();
   });

@@ -14,10 +14,14 @@ export type Connection =
   /** The host refuses: no key (401), another key's session (403), no such session (404). */
   | { state: "refused"; problem: Problem };
 
-/** What the stream tells. last says from where to go on; taking events may throw, which breaks the connection and begins again from last. */
+/**
+ * What the stream tells. last says from where to go on; taking events may throw, which breaks the connection and begins again from last.
+ * caughtUp says that what had happened before the connection is there.
+ */
 export interface Receiver {
   last: () => number;
   events: (batch: Event[]) => void;
+  caughtUp: () => void;
   connection: (now: Connection) => void;
 }
 
@@ -99,11 +103,16 @@ async function read(sessionId: string, to: Receiver, stop: AbortSignal, onOpen: 
       const { done, value } = await reader.read();
       if (done) return false;
       heard();
-      const batch: Event[] = [];
+      let batch: Event[] = [];
       let ended = false;
-      for (const { data } of parser.feed(value)) {
+      for (const { data, comment } of parser.feed(value)) {
         if (data === "[DONE]") ended = true;
         else if (data) batch.push(JSON.parse(data) as Event);
+        else if (comment === "caught up") {
+          if (batch.length > 0) to.events(batch);
+          batch = [];
+          to.caughtUp();
+        }
       }
       if (batch.length > 0) to.events(batch);
       if (ended) return true;

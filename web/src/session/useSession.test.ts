@@ -23,8 +23,8 @@ describe("following a session", () => {
   });
 
   it("begins ahead of its page, and the page goes on with it", () => {
-    followAhead(id);
-    followAhead(id);
+    void followAhead(id);
+    void followAhead(id);
     const page = renderHook(() => { useFollow(id); });
     vi.advanceTimersByTime(60_000);
     expect(open).toHaveBeenCalledTimes(1);
@@ -35,16 +35,16 @@ describe("following a session", () => {
   });
 
   it("ends by itself when the page never comes, and does not begin without a key", () => {
-    followAhead(id);
+    void followAhead(id);
     vi.advanceTimersByTime(60_000);
     expect(close).toHaveBeenCalledTimes(1);
     setKey("", false);
-    followAhead(id);
+    void followAhead(id);
     expect(open).toHaveBeenCalledTimes(1);
   });
 
   it("begins anew with another key than the one it began with", () => {
-    followAhead(id);
+    void followAhead(id);
     setKey("two", false);
     renderHook(() => { useFollow(id); });
     expect(open).toHaveBeenCalledTimes(2);

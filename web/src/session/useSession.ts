@@ -31,14 +31,18 @@ function closeLater(id: string, it: Held) {
   it.closing = setTimeout(() => { it.store.close(); held.delete(id); }, keep);
 }
 
-/** Begins to follow a session whose page is about to be drawn, so that its events are on their way meanwhile. */
-export function followAhead(id: string) {
+/** Milliseconds for which a page is not drawn while its history may still come: it would only show that it waits. */
+const patience = 200;
+
+/** Begins to follow a session whose page is about to be drawn. It ends when what had happened is there to be drawn, or does not come soon. */
+export async function followAhead(id: string): Promise<void> {
   const key = currentKey();
   if (!key || held.has(id)) return;
   const it = hold(id);
   it.ahead = key;
   it.store.open();
   closeLater(id, it);
+  await Promise.race([it.store.told(), new Promise((go) => { setTimeout(go, patience); })]);
 }
 
 /** Follows a session's events while mounted; begins again with another key. */

@@ -15,6 +15,6 @@ export interface Rows {
 /** Draws only those of count rows that are in sight of the scrolling element; size is a row's height in px, or a guess of it. */
 export function useRows(scroller: RefObject<HTMLElement | null>, count: number, size: number, key?: (index: number) => string | number): Rows {
   "use no memo";
-  const v = useUnmemoised({ count, getScrollElement: () => scroller.current, estimateSize: () => size, overscan: 12, ...(key ? { getItemKey: key } : {}) });
+  const v = useUnmemoised({ count, getScrollElement: () => scroller.current, estimateSize: () => size, overscan: 6, ...(key ? { getItemKey: key } : {}) });
   return { rows: v.getVirtualItems(), height: v.getTotalSize(), scrollTo: (index) => v.scrollToIndex(index, { align: "auto" }), measure: v.measureElement };
 }

@@ -9,7 +9,9 @@ import { useNear } from "./near";
 import { RowView } from "./Thread";
 
 /** Rows that come and go together. */
-const chunkSize = 16;
+const chunkSize = 8;
+/** How many of the last rows are drawn before it is known what is in sight: they fill a screen. */
+const lateRows = 12;
 /** What a row is guessed to be high, in pixels, before it was there. */
 const guess = 72;
 /** The distance from the end, in pixels, within which the view stays at the end. */
@@ -20,11 +22,14 @@ const slack = 48;
  * person scrolls up, and then says how to get back. footer follows the last row.
  *
  * Rows are drawn in the background: what a person types or clicks meanwhile goes first. The store brings the next ones when these are drawn.
+ * Only the history is drawn in one go, because that is what a person waits for.
  */
 export function ConversationView({ sessionId, footer }: { sessionId: string; footer: ReactNode }) {
   const newest = useSession(sessionId, (s) => s.rows);
-  const rows = useDeferredValue(newest);
-  const opened = useDeferredValue(useSession(sessionId, (s) => s.opened));
+  const opened = useSession(sessionId, (s) => s.opened);
+  const older = useDeferredValue(newest);
+  const before = !useDeferredValue(opened);
+  const rows = opened && before ? newest : older;
   const { scroller, content, pinned, toEnd } = usePinned();
   useLayoutEffect(() => storeOf(sessionId).draws(), [sessionId]);
   useLayoutEffect(() => { storeOf(sessionId).drawn(rows); }, [sessionId, rows]);
@@ -51,7 +56,7 @@ export function ConversationView({ sessionId, footer }: { sessionId: string; foo
 const Chunks = memo(function Chunks({ sessionId, rows, root }: { sessionId: string; rows: readonly Row[]; root: RefObject<HTMLDivElement | null> }) {
   const chunks: Row[][] = [];
   for (let i = 0; i < rows.length; i += chunkSize) chunks.push(rows.slice(i, i + chunkSize));
-  return <>{chunks.map((chunk, i) => <Chunk key={i} sessionId={sessionId} rows={chunk} root={root} late={i >= chunks.length - 2} />)}</>;
+  return <>{chunks.map((chunk, i) => <Chunk key={i} sessionId={sessionId} rows={chunk} root={root} late={(i + 1) * chunkSize > rows.length - lateRows} />)}</>;
 });
 
 const Chunk = memo(function Chunk({ sessionId, rows, root, late }: { sessionId: string; rows: readonly Row[]; root: RefObject<HTMLDivElement | null>; late: boolean }) {
@@ -80,7 +85,7 @@ function usePinned() {
     const el = scroller.current;
     const inner = content.current;
     if (!el || !inner) return undefined;
-    let top = el.scrollTop;
+    let top = 0; // as it is when this was just made; to ask would lay out the page before it is whole
     const scrolled = () => {
       const rest = el.scrollHeight - el.scrollTop - el.clientHeight;
       // Growth moves the end away from the view, not the view: only a way up lets go.

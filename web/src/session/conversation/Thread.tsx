@@ -2,8 +2,9 @@ import { ArrowDownToDot, Brain, ChevronRight, CircleAlert } from "lucide-react";
 import { memo } from "react";
 import { Button } from "@/ui/button";
 import { cx } from "@/ui/cx";
-import { count, dateTime, dollars, duration } from "@/ui/format";
+import { count, dollars, duration } from "@/ui/format";
 import { Notice } from "@/ui/notice";
+import { useTimeTip } from "@/ui/when";
 import { CopyButton } from "../text/CopyButton";
 import { Markdown } from "../text/Markdown";
 import { useFold } from "../tools/folds";
@@ -33,13 +34,14 @@ export const RowView = memo(function RowView({ sessionId, row }: { sessionId: st
 });
 
 function UserRow({ row }: { row: Extract<Row, { kind: "user" }> }) {
-  return <UserText content={row.content} title={dateTime(row.at)} />;
+  return <UserText content={row.content} at={row.at} />;
 }
 
-/** What a person wrote. pending: it is on its way to the host. */
-export function UserText({ content, title, pending = false }: { content: string; title?: string; pending?: boolean }) {
+/** What a person wrote, and when, in milliseconds since 1970. pending: it is on its way to the host. */
+export function UserText({ content, at, pending = false }: { content: string; at?: number; pending?: boolean }) {
+  const tip = useTimeTip(at);
   return (
-    <div role="group" aria-label={pending ? "You, being sent" : "You"} title={title} className={cx("group relative mt-2 rounded-lg bg-accent-soft px-3 py-2", pending && "opacity-70")}>
+    <div role="group" aria-label={pending ? "You, being sent" : "You"} {...tip} className={cx("group relative mt-2 rounded-lg bg-accent-soft px-3 py-2", pending && "opacity-70")}>
       <p className="pr-8 text-sm break-words whitespace-pre-wrap">{content}</p>
       <CopyButton text={content} label="Copy this message" className="absolute top-1 right-1 opacity-0 group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100" />
     </div>

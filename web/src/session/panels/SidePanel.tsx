@@ -1,10 +1,8 @@
 import { Dialog } from "radix-ui";
 import { X } from "lucide-react";
-import { Suspense } from "react";
 import { IconButton } from "@/ui/button";
-import { Skeleton } from "@/ui/skeleton";
 import { Tabs } from "@/ui/tabs";
-import { panels } from "./registry";
+import { panels, preloadPanel } from "./registry";
 import { usePanel } from "./usePanel";
 
 /** The tabs of the side panels; what each shows is loaded when it is looked at. */
@@ -18,8 +16,9 @@ export function SidePanel({ sessionId }: { sessionId: string }) {
         try { sessionStorage.setItem("agcluster.panel", id); } catch { /* it is a convenience */ }
         show(id);
       }}
-      tabs={panels.map(({ id, title, icon, component: Content }) => ({
-        id, title, icon, onIntent: () => Content.preload(), content: <Suspense fallback={<Waiting />}><Content sessionId={sessionId} /></Suspense>,
+      tabs={panels.map((it) => ({
+        id: it.id, title: it.title, icon: it.icon, onIntent: () => { void preloadPanel(it, sessionId); },
+        content: <it.component sessionId={sessionId} />,
       }))}
     />
   );
@@ -46,5 +45,3 @@ export function PanelSheet({ sessionId }: { sessionId: string }) {
     </Dialog.Root>
   );
 }
-
-function Waiting() { return <div className="flex flex-col gap-2 p-3"><Skeleton className="h-5 w-1/2" /><Skeleton className="h-4 w-3/4" /><Skeleton className="h-4 w-2/3" /></div>; }

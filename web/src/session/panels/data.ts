@@ -1,6 +1,7 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { request } from "@/api/client";
+import { queryClient } from "@/app/queries";
 import type { Changes, FileChange, Session, Tree } from "./types";
 import { segmentOf } from "./address";
 
@@ -19,14 +20,19 @@ export async function sendJSON<T>(method: string, path: string, body: unknown): 
 // All that depends on the workspace begins with this key: it is invalidated after tool results and at the end of turns.
 export function filesKey(sessionId: string) { return ["session", sessionId, "files"] as const; }
 
-export function useTree(sessionId: string) {
-  return useQuery({
+function treeOf(sessionId: string) {
+  return queryOptions({
     queryKey: [...filesKey(sessionId), "tree"],
     queryFn: ({ signal }) => getJSON<Tree>(`/api/files/${encodeURIComponent(sessionId)}`, signal),
     // A tree of 10,000 entries is compared by its time, not entry by entry.
     structuralSharing: false,
   });
 }
+
+export function useTree(sessionId: string) { return useQuery(treeOf(sessionId)); }
+
+/** Fetches the tree ahead of its first use; a failure shows when it is used. */
+export function preloadTree(sessionId: string) { queryClient.query(treeOf(sessionId)).catch(() => undefined); }
 
 export function useChanges(sessionId: string, since: string) {
   return useQuery({

@@ -15,6 +15,7 @@ function mark(c: string): string {
 
 /** A name in parts; those that are marks stand for a character that can't be seen. */
 export function parts(name: string): { text: string; mark: boolean }[] {
+  if (!hidden.test(name)) return [{ text: name, mark: false }]; // nearly all names
   const all: { text: string; mark: boolean }[] = [];
   for (const c of name) {
     const is = hidden.test(c);

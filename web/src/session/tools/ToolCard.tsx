@@ -2,7 +2,8 @@ import { ChevronRight } from "lucide-react";
 import { type ReactNode, useId } from "react";
 import { Badge } from "@/ui/badge";
 import { cx } from "@/ui/cx";
-import { dateTime, duration } from "@/ui/format";
+import { duration } from "@/ui/format";
+import { useTimeTip } from "@/ui/when";
 import { usePanel } from "../panels/usePanel";
 import type { ToolCall } from "../conversation/model";
 import { argsOf, commandOutput, fileLines, lineCount, text, toolError, toolName } from "./args";
@@ -76,10 +77,11 @@ function Facts({ call }: { call: ToolCall }) {
 }
 
 function Took({ call }: { call: ToolCall }) {
+  const tip = useTimeTip(call.began);
   if (call.ended === undefined) return <Running since={call.began} />;
   if (call.cutOff) return <Badge>cut off</Badge>;
   return (
-    <span title={dateTime(call.began)} className={cx("shrink-0 text-xs tabular-nums", call.failed ? "text-bad" : "text-ink-3")}>
+    <span {...tip} className={cx("shrink-0 text-xs tabular-nums", call.failed ? "text-bad" : "text-ink-3")}>
       {call.failed ? "failed · " : ""}{duration(call.ended - call.began)}
     </span>
   );

@@ -1,10 +1,11 @@
 import { ArrowLeft, Copy, FileDiff, FileText, RefreshCw, TextWrap } from "lucide-react";
-import { lazy, Suspense, useRef, useState } from "react";
+import { useRef, useState } from "react";
 import { Button, IconButton } from "@/ui/button";
 import { cx } from "@/ui/cx";
 import { Empty } from "@/ui/empty";
 import { Select } from "@/ui/field";
 import { bytes } from "@/ui/format";
+import { loadable } from "@/ui/loadable";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { Skeleton } from "@/ui/skeleton";
 import { useRows } from "@/ui/virtual";
@@ -15,7 +16,7 @@ import { useChanges, useFileChange, useOpenFile, useSession } from "../data";
 import { Name, visible } from "../name";
 import type { Change } from "../types";
 
-const DiffView = lazy(() => import("../code/DiffView"));
+const DiffView = loadable(() => import("../code/DiffView"), () => <Skeleton className="m-3 h-40" />);
 
 const statuses = { added: ["A", "text-good"], modified: ["M", "text-warn"], deleted: ["D", "text-bad"] } as const;
 /** How many turns can be chosen, the newest first. */
@@ -111,7 +112,7 @@ function Diff({ sessionId, since, change, onBack }: { sessionId: string; since: 
         {!data && !query.error ? <Skeleton className="m-3 h-40" /> : null}
         {data?.binary ? <Empty icon={FileDiff} title="Not a text"><p>The file has {bytes(change.size_bytes)} now. What has changed in it can&apos;t be shown.</p></Empty> : null}
         {data && !data.binary ? (
-          <Suspense fallback={<Skeleton className="m-3 h-40" />}><DiffView before={before} after={after} name={change.path} label={`Changes of ${visible(change.path)}`} wrap={wrap} /></Suspense>
+          <DiffView before={before} after={after} name={change.path} label={`Changes of ${visible(change.path)}`} wrap={wrap} />
         ) : null}
       </div>
     </div>

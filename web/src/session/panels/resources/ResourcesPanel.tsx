@@ -1,7 +1,8 @@
 import { Moon } from "lucide-react";
-import { lazy, Suspense, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { Badge } from "@/ui/badge";
 import { bytes, timeOfDay } from "@/ui/format";
+import { loadable } from "@/ui/loadable";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { Scroll } from "@/ui/scroll";
 import { Skeleton } from "@/ui/skeleton";
@@ -9,7 +10,7 @@ import { Switch } from "@/ui/switch";
 import type { Resources } from "../types";
 import { useResources } from "./samples";
 
-const Chart = lazy(() => import("./Chart"));
+const Chart = loadable(() => import("./Chart"), () => <Skeleton className="h-[130px]" />);
 
 const percent = (v: number) => `${v.toFixed(v < 10 ? 1 : 0)} %`;
 const whole = (v: number) => String(Math.round(v));
@@ -64,7 +65,7 @@ function One({ measure: m, samples, times, now }: { measure: Measure; samples: r
         {m.title === "CPU" ? (now.cpu.limit > 0 ? `${now.cpu.limit} ${now.cpu.limit === 1 ? "processor" : "processors"}` : `no limit, ${now.cpu.count} processors`) : limit > 0 ? `${percent((100 * value) / limit)} used` : "no limit"}
         , highest seen {m.format(Math.max(...values))}
       </p>
-      <Suspense fallback={<Skeleton className="h-[130px]" />}><Chart times={times} values={values} limit={limit} format={m.format} /></Suspense>
+      <Chart times={times} values={values} limit={limit} format={m.format} />
     </section>
   );
 }

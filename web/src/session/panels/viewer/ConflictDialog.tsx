@@ -1,11 +1,12 @@
-import { lazy, Suspense, useState } from "react";
+import { useState } from "react";
 import { Button } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
+import { loadable } from "@/ui/loadable";
 import { Skeleton } from "@/ui/skeleton";
 import { visible } from "../name";
 
-const DiffView = lazy(() => import("../code/DiffView"));
-const CodeView = lazy(() => import("../code/CodeView"));
+const DiffView = loadable(() => import("../code/DiffView"), Waiting);
+const CodeView = loadable(() => import("../code/CodeView"), Waiting);
 
 type Side = "diff" | "mine" | "theirs";
 const sides: [Side, string][] = [["diff", "Difference"], ["theirs", "In the workspace"], ["mine", "Mine"]];
@@ -24,11 +25,9 @@ export function ConflictDialog({ name, mine, theirs, busy, onMine, onTheirs, onC
           ))}
         </div>
         <div className="h-[45dvh] overflow-hidden rounded-md border border-line">
-          <Suspense fallback={<Skeleton className="h-full" />}>
-            {side === "diff" ? <DiffView before={theirs} after={mine} name={name} label="From the file in the workspace to mine" wrap /> : null}
-            {side === "mine" ? <CodeView text={mine} name={name} label="My text" wrap /> : null}
-            {side === "theirs" ? <CodeView text={theirs} name={name} label="Text in the workspace" wrap /> : null}
-          </Suspense>
+          {side === "diff" ? <DiffView before={theirs} after={mine} name={name} label="From the file in the workspace to mine" wrap /> : null}
+          {side === "mine" ? <CodeView text={mine} name={name} label="My text" wrap /> : null}
+          {side === "theirs" ? <CodeView text={theirs} name={name} label="Text in the workspace" wrap /> : null}
         </div>
         <div className="flex flex-wrap justify-end gap-2">
           <Button onClick={onClose}>Go on editing</Button>
@@ -39,3 +38,5 @@ export function ConflictDialog({ name, mine, theirs, busy, onMine, onTheirs, onC
     </Dialog>
   );
 }
+
+function Waiting() { return <Skeleton className="h-full" />; }

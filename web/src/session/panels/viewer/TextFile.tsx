@@ -1,9 +1,10 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Save, Undo2 } from "lucide-react";
-import { lazy, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
 import { request } from "@/api/client";
 import { asProblem } from "@/api/problem";
 import { Button } from "@/ui/button";
+import { loadable } from "@/ui/loadable";
 import { Notice, ProblemNotice } from "@/ui/notice";
 import { toast } from "@/ui/toast";
 import { fileUrl } from "../address";
@@ -13,8 +14,9 @@ import type { Preview, Written } from "../types";
 import { ConflictDialog } from "./ConflictDialog";
 import { draftOf, keepDraft } from "./drafts";
 import { linesOf, load, type Loaded } from "./load";
+import { TextWaiting } from "./TextWaiting";
 
-const CodeView = lazy(() => import("../code/CodeView"));
+const CodeView = loadable(() => import("../code/CodeView"), TextWaiting);
 
 export interface TextFileProps {
   sessionId: string;

@@ -1,5 +1,5 @@
 import { Download, FileSearch, MoreHorizontal, Pencil, TextWrap } from "lucide-react";
-import { Suspense, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { request } from "@/api/client";
 import { Button, IconButton } from "@/ui/button";
@@ -8,7 +8,6 @@ import { bytes } from "@/ui/format";
 import { Menu } from "@/ui/menu";
 import { loadable } from "@/ui/loadable";
 import { Notice, ProblemNotice } from "@/ui/notice";
-import { Skeleton } from "@/ui/skeleton";
 import { copy } from "../../text/CopyButton";
 import { baseName, fileUrl, folderOf, pathOf } from "../address";
 import { filesKey, useOpenFile } from "../data";
@@ -19,13 +18,14 @@ import { TextFile } from "./TextFile";
 import { useDrafts } from "./drafts";
 import { viewsOf, type View } from "./kind";
 import { load, type Loaded, maxText } from "./load";
+import { TextWaiting } from "./TextWaiting";
 
-const HexView = loadable(() => import("./HexView"));
-const ImageView = loadable(() => import("./ImageView"));
-const Markdown = loadable(() => import("./Markdown"));
-const NotebookView = loadable(() => import("./NotebookView"));
-const PdfView = loadable(() => import("./PdfView"));
-const TableView = loadable(() => import("./TableView"));
+const HexView = loadable(() => import("./HexView"), TextWaiting);
+const ImageView = loadable(() => import("./ImageView"), TextWaiting);
+const Markdown = loadable(() => import("./Markdown"), TextWaiting);
+const NotebookView = loadable(() => import("./NotebookView"), TextWaiting);
+const PdfView = loadable(() => import("./PdfView"), TextWaiting);
+const TableView = loadable(() => import("./TableView"), TextWaiting);
 
 const titles: Record<View, string> = { text: "Text", table: "Table", notebook: "Notebook", markdown: "Preview", svg: "Picture", pdf: "Document", image: "Picture", hex: "Bytes" };
 /** The largest PDF that is fetched without being asked, in bytes. */
@@ -91,9 +91,9 @@ function Viewer({ sessionId, file }: { sessionId: string; file: string }) {
       ) : null}
       <div className="min-h-0 flex-1">
         {query.error ? <ProblemNotice className="m-2" error={query.error} action={<Button small onClick={() => void query.refetch()}>Try again</Button>} /> : null}
-        {!loaded && !query.error ? <Waiting /> : null}
+        {!loaded && !query.error ? <TextWaiting /> : null}
         {loaded ? (
-          <Suspense fallback={<Waiting />}>
+          <>
             {loaded.kind === "image" ? <ImageView blob={loaded.blob} alt={visible(name)} /> : null}
             {preview && view === "text" ? <TextFile sessionId={sessionId} file={file} name={name} preview={preview} etag={loaded.etag} editing={editing && locked === undefined} wrap={wrap} onDone={() => setEditing(false)} /> : null}
             {preview && view === "table" ? <TableView text={preview.content ?? ""} truncated={preview.truncated === true} /> : null}
@@ -102,7 +102,7 @@ function Viewer({ sessionId, file }: { sessionId: string; file: string }) {
             {preview && view === "svg" ? <Svg text={preview.content ?? ""} name={name} /> : null}
             {preview && view === "pdf" ? <Pdf sessionId={sessionId} file={file} name={visible(name)} etag={loaded.etag} size={preview.size_bytes} onDownload={save} /> : null}
             {preview && view === "hex" ? <Bytes sessionId={sessionId} file={file} etag={loaded.etag} size={preview.size_bytes} /> : null}
-          </Suspense>
+          </>
         ) : null}
       </div>
       <footer className="flex shrink-0 gap-3 overflow-x-auto border-t border-line px-3 py-1 text-xs whitespace-nowrap text-ink-3">
@@ -126,10 +126,6 @@ function whyLocked(preview: Preview): string | undefined {
   return undefined;
 }
 
-function Waiting() {
-  return <div className="flex flex-col gap-2 p-4">{[40, 65, 55, 30, 70, 48].map((w) => <div key={w} style={{ width: `${w}%` }}><Skeleton className="h-4" /></div>)}</div>;
-}
-
 function Svg({ text, name }: { text: string; name: string }) {
   const blob = useMemo(() => new Blob([text], { type: "image/svg+xml" }), [text]);
   return <ImageView blob={blob} alt={visible(name)} />;
@@ -143,7 +139,7 @@ function Pdf({ sessionId, file, name, etag, size, onDownload }: { sessionId: str
   });
   if (!fits) return <Notice className="m-2" action={<Button small onClick={onDownload}>Download</Button>}>The file has {bytes(size)}: too large to show here.</Notice>;
   if (query.error) return <ProblemNotice className="m-2" error={query.error} />;
-  return query.data ? <PdfView data={query.data} name={name} /> : <Waiting />;
+  return query.data ? <PdfView data={query.data} name={name} /> : <TextWaiting />;
 }
 
 function Bytes({ sessionId, file, etag, size }: { sessionId: string; file: string; etag: string; size: number }) {
@@ -152,6 +148,6 @@ function Bytes({ sessionId, file, etag, size }: { sessionId: string; file: strin
     queryFn: async ({ signal }) => (size === 0 ? new Uint8Array() : new Uint8Array(await (await request(`${fileUrl(sessionId, file)}?raw=true`, { signal, headers: { Range: "bytes=0-4095" } })).arrayBuffer())),
   });
   if (query.error) return <ProblemNotice className="m-2" error={query.error} />;
-  return query.data ? <HexView head={query.data.subarray(0, 4096)} size={size} /> : <Waiting />;
+  return query.data ? <HexView head={query.data.subarray(0, 4096)} size={size} /> : <TextWaiting />;
 }
 
