@@ -19,9 +19,6 @@ const dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'
 	"font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; frame-src 'self' blob:; manifest-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// indexPage is the document of every address that has none of its own.
-const indexPage = "index.html"
-
 // assets is the folder of what the build names by content.
 const assets = "assets/"
 
@@ -53,7 +50,8 @@ func (d *dashboard) serve(w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasPrefix(name+"/", assets) || !strings.Contains(r.Header.Get("Accept"), "text/html") {
 			return false
 		}
-		if name, a = d.page(name); a == nil {
+		name = "index.html"
+		if a = d.asset(name); a == nil {
 			return false
 		}
 	}
@@ -81,23 +79,10 @@ func (d *dashboard) serve(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// page returns the document of an address and its name: of /sessions it is sessions.html, of /sessions/ID sessions/one.html. Such a document
-// names the scripts of its page, which come with those of all pages and not after them. All others are index.html.
-func (d *dashboard) page(name string) (string, *asset) {
-	own := name + ".html"
-	if folder, _, deep := strings.Cut(name, "/"); deep {
-		own = folder + "/one.html"
-	}
-	if a := d.asset(own); a != nil {
-		return own, a
-	}
-	return indexPage, d.asset(indexPage)
-}
-
 // asset returns the file called name, or nil. It is read and compressed once.
 func (d *dashboard) asset(name string) *asset {
 	if !fs.ValidPath(name) || name == "." {
-		name = indexPage
+		name = "index.html"
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

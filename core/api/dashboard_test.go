@@ -17,8 +17,6 @@ import (
 func dashboardFiles() fstest.MapFS {
 	return fstest.MapFS{
 		"index.html":            {Data: []byte("<!doctype html>" + strings.Repeat("<p>page</p>", 50))},
-		"sessions.html":         {Data: []byte("<!doctype html>" + strings.Repeat("<p>sessions</p>", 50))},
-		"sessions/one.html":     {Data: []byte("<!doctype html>" + strings.Repeat("<p>session</p>", 50))},
 		"favicon.svg":           {Data: []byte("<svg/>")},
 		"theme.js":              {Data: []byte("theme()")},
 		"assets/main-1.js":      {Data: []byte(strings.Repeat("main();", 100))},
@@ -57,7 +55,6 @@ const (
 func TestTheDashboardServesItsFilesAndItsPage(t *testing.T) {
 	url := serveDashboard(t, dashboardFiles())
 	page := string(dashboardFiles()["index.html"].Data)
-	sessions, one := string(dashboardFiles()["sessions.html"].Data), string(dashboardFiles()["sessions/one.html"].Data)
 	for name, c := range map[string]struct {
 		path, accept string
 		status       int
@@ -67,12 +64,8 @@ func TestTheDashboardServesItsFilesAndItsPage(t *testing.T) {
 		"the page":                      {"/", pageAccept, 200, "text/html; charset=utf-8", "no-cache", page},
 		"the page, asked for by curl":   {"/", "*/*", 200, "text/html; charset=utf-8", "no-cache", page},
 		"the page by its name":          {"/index.html", "*/*", 200, "text/html; charset=utf-8", "no-cache", page},
-		"a deep link":                   {"/launch", pageAccept, 200, "text/html; charset=utf-8", "no-cache", page},
-		"a deeper link":                 {"/launch/a/b", pageAccept, 200, "text/html; charset=utf-8", "no-cache", page},
-		"a page with its own document":  {"/sessions", pageAccept, 200, "text/html; charset=utf-8", "no-cache", sessions},
-		"one of many":                   {"/sessions/conv-1", pageAccept, 200, "text/html; charset=utf-8", "no-cache", one},
-		"a deep link with a dot":        {"/sessions/conv-1/files/a.txt", pageAccept, 200, "text/html; charset=utf-8", "no-cache", one},
-		"a document by its name":        {"/sessions.html", "*/*", 200, "text/html; charset=utf-8", "no-cache", sessions},
+		"a deep link":                   {"/sessions/conv-1", pageAccept, 200, "text/html; charset=utf-8", "no-cache", page},
+		"a deep link with a dot":        {"/sessions/conv-1/files/a.txt", pageAccept, 200, "text/html; charset=utf-8", "no-cache", page},
 		"a deep link that is no page":   {"/sessions/conv-1", "image/*", 404, "application/problem+json", "no-store", ""},
 		"a file beside the page":        {"/favicon.svg", "image/*", 200, "image/svg+xml", "no-cache", "<svg/>"},
 		"a script of the page":          {"/theme.js", "*/*", 200, "text/javascript; charset=utf-8", "no-cache", "theme()"},
