@@ -1,13 +1,13 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { FileWarning, Pencil, Trash2 } from "lucide-react";
+import { FileWarning, FileX, Pencil, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { Button } from "@/ui/button";
 import { Empty } from "@/ui/empty";
 import { Select } from "@/ui/field";
 import { ProblemNotice } from "@/ui/notice";
 import { Skeleton } from "@/ui/skeleton";
-import { useBroken, useConfigs } from "@/app/catalog";
+import { isMissing, useBroken, useConfigs } from "@/app/catalog";
 import { Failure } from "@/app/Failure";
 import { Editor } from "./Editor";
 import { edit } from "./document";
@@ -34,12 +34,12 @@ function Existing({ id }: { id: string }) {
   return (
     <div className="flex h-full flex-col">
       <header className="flex items-center gap-2 border-b border-line px-3 py-2"><h1 className="sr-only">Builder</h1><Picker id={id} /></header>
-      {error ? (
-        <>
-          <Failure error={error} what={`configuration “${id}”`} onRetry={() => { void yaml.refetch(); void configs.refetch(); }} />
-          <Button className="mx-auto mb-8" onClick={() => void navigate({ to: "/builder", search: {} })}>Begin a new one</Button>
-        </>
-      ) : <div className="grid flex-1 gap-4 p-4 lg:grid-cols-2" aria-busy><Skeleton className="h-full min-h-64" /><Skeleton className="h-full max-lg:hidden" /></div>}
+      {isMissing(error) ? (
+        <Empty icon={FileX} title={`There is no configuration “${id}”`}>
+          <p>It was deleted, or the address is not right.</p>
+          <Button className="mt-3" onClick={() => void navigate({ to: "/builder", search: {} })}>Begin a new one</Button>
+        </Empty>
+      ) : error ? <Failure error={error} what={`configuration “${id}”`} onRetry={() => { void yaml.refetch(); void configs.refetch(); }} /> : <div className="grid flex-1 gap-4 p-4 lg:grid-cols-2" aria-busy><Skeleton className="h-full min-h-64" /><Skeleton className="h-full max-lg:hidden" /></div>}
     </div>
   );
 }
@@ -80,7 +80,7 @@ function Picker({ id }: { id: string }) {
   const own = configs.filter((c) => c.custom);
   const options = (list: typeof configs) => list.map((c) => <option key={c.id} value={c.id}>{c.name}</option>);
   return (
-    <Select aria-label="Configuration" className="h-7! w-auto! max-w-52 text-xs" value={id} onChange={(e) => void navigate({ to: "/builder", search: e.target.value ? { config: e.target.value } : {} })}>
+    <Select aria-label="Configuration" className="h-7! w-auto! max-w-52 text-xs max-sm:max-w-36" value={id} onChange={(e) => void navigate({ to: "/builder", search: e.target.value ? { config: e.target.value } : {} })}>
       <option value="">New configuration</option>
       {own.length > 0 ? <optgroup label="Your own">{options(own)}</optgroup> : null}
       {broken.length > 0 ? <optgroup label="Can't be used now">{broken.map((b) => <option key={b.id} value={b.id}>{b.id}</option>)}</optgroup> : null}

@@ -37,7 +37,7 @@ export function PoliciesSection({ form, known, names, filters }: {
         return (
           <Entry key={p.name || i} title={p.name || `Policy ${i + 1}`} onRemove={() => edit(["policies", i], undefined)}>
             <div className="flex flex-wrap items-center gap-2 text-xs text-ink-2">
-              <span className="min-w-0 flex-1">{about?.description ?? "The host tells nothing about this policy."}</span>
+              <span className="min-w-0 flex-1 max-sm:basis-full">{about?.description ?? "The host tells nothing about this policy."}</span>
               {about?.gates?.map((g) => <Badge key={g}>{g}</Badge>)}
               <IconButton small label={`${p.name} earlier`} disabled={i === 0} onClick={() => move(i, -1)}><ArrowUp size={14} /></IconButton>
               <IconButton small label={`${p.name} later`} disabled={i === view.policies.length - 1} onClick={() => move(i, 1)}><ArrowDown size={14} /></IconButton>
