@@ -43,6 +43,25 @@ describe("following a session", () => {
     expect(open).toHaveBeenCalledTimes(1);
   });
 
+  it("holds its page back until the history is there, and not for long", async () => {
+    const told = vi.spyOn(SessionStore.prototype, "told");
+    let there: () => void = () => undefined;
+    told.mockReturnValueOnce(new Promise<void>((go) => { there = go; })).mockReturnValueOnce(new Promise(() => undefined));
+    const ended: string[] = [];
+    void followAhead(id).then(() => ended.push("soon"));
+    await vi.advanceTimersByTimeAsync(100);
+    expect(ended).toEqual([]);
+    there();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(ended).toEqual(["soon"]);
+    void followAhead(`${id}-late`).then(() => ended.push("late"));
+    await vi.advanceTimersByTimeAsync(190);
+    expect(ended).toEqual(["soon"]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(ended).toEqual(["soon", "late"]);
+    told.mockRestore();
+  });
+
   it("begins anew with another key than the one it began with", () => {
     void followAhead(id);
     setKey("two", false);
