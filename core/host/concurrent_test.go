@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -69,9 +70,11 @@ func TestThirtyAgentsAtOnce(t *testing.T) {
 			}
 		}
 	}
-	if now := r.memory(); now > idle+64<<20 {
-		t.Errorf("the host grew from %d to %d MiB in sixty turns", idle>>20, now>>20)
-	}
+	// What is garbage by now goes once the runtime collects it, for which the reading of a history gives it cause; what leaked stays.
+	eventually(t, fmt.Sprintf("the host is back at less than 64 MiB over the %d MiB it had before sixty turns", idle>>20), func() bool {
+		r.history(ids[0])
+		return r.memory() <= idle+64<<20
+	})
 	for _, id := range ids {
 		wg.Go(func() { r.request(http.MethodDelete, "/api/agents/sessions/"+id, nil).into(t, 200, nil) })
 	}
