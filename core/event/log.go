@@ -201,10 +201,10 @@ func (l *Log) missed(ctx context.Context, sessionID string, after int64, page *i
 		return nil, err
 	}
 	if len(batch) == 0 {
-		last, err := l.store.LastEventID(ctx, sessionID)
+		last, err := l.Last(ctx, sessionID)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("reading the last event number of %s: %w", sessionID, err)
+			return nil, err
 		case last == 0:
 			return nil, ErrClosed // removed, and about to be forgotten
 		}

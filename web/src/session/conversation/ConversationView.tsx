@@ -27,9 +27,9 @@ const slack = 48;
 export function ConversationView({ sessionId, footer }: { sessionId: string; footer: ReactNode }) {
   const newest = useSession(sessionId, (s) => s.rows);
   const opened = useSession(sessionId, (s) => s.opened);
-  const older = useDeferredValue(newest);
-  const before = !useDeferredValue(opened);
-  const rows = opened && before ? newest : older;
+  const drawnLater = useDeferredValue(newest);
+  const openedBefore = useDeferredValue(opened);
+  const rows = opened && !openedBefore ? newest : drawnLater;
   const { scroller, content, pinned, toEnd } = usePinned();
   useLayoutEffect(() => storeOf(sessionId).draws(), [sessionId]);
   useLayoutEffect(() => { storeOf(sessionId).drawn(rows); }, [sessionId, rows]);

@@ -38,12 +38,11 @@ export async function preloadPanel({ component, preload }: Panel, sessionId: str
 /** Does so for the panels whose code is small, one after the other when the page has nothing else to do; the result calls it off. */
 export function preloadPanels(sessionId: string | undefined): () => void {
   const left = panels.filter((panel) => !panel.large);
-  let off = () => { left.length = 0; };
+  let stop: () => void = () => undefined;
   const next = () => {
     const panel = left.shift();
-    if (panel) void preloadPanel(panel, sessionId).then(() => { if (left.length > 0) later(); });
+    if (panel) stop = whenIdle(() => { void preloadPanel(panel, sessionId).then(next); });
   };
-  const later = () => { const stop = whenIdle(next); off = () => { stop(); left.length = 0; }; };
-  later();
-  return () => { off(); };
+  next();
+  return () => { stop(); left.length = 0; };
 }

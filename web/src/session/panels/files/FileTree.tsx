@@ -28,7 +28,7 @@ export interface FileTreeProps {
 }
 
 const height = 28;
-// Drawn by itself: an icon's components would be a third of what a row costs.
+// Drawn by itself: each row has one, and an icon of the library is three components.
 const dots = <svg width={14} height={14} viewBox="0 0 24 24" fill="currentColor"><circle cx={5} cy={12} r={2} /><circle cx={12} cy={12} r={2} /><circle cx={19} cy={12} r={2} /></svg>;
 const letters = { added: ["A", "text-good", "added"], modified: ["M", "text-warn", "modified"], deleted: ["D", "text-bad", "deleted"] } as const;
 
